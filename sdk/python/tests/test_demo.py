@@ -17,7 +17,8 @@ from conftest import EXAMPLES, binary
 @pytest.mark.smoke
 def test_demo_shows_the_kill_and_the_resumption() -> None:
     demo = subprocess.run(
-        [sys.executable, str(EXAMPLES / "pystats" / "demo.py"), "-program", binary()], capture_output=True, text=True, timeout=240,
+        [sys.executable, str(EXAMPLES / "pystats" / "demo.py"), "-program", binary()],
+        capture_output=True, text=True, timeout=240,
         env={**os.environ, "PYTHONPATH": str(Path(niyanta.__file__).parents[1])},
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr

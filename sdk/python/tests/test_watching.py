@@ -51,13 +51,16 @@ def test_workload_in_a_notebook_is_a_table_whose_texts_are_escaped() -> None:
     for page in (w._repr_html_(), Shown(w)._repr_html_()):
         found = Tags(page)
         assert not {"script"} & set(found.tags) and "<script>" in found.text
-    assert "status" in Tags(w._repr_html_()).text and "completed" not in Tags(w._repr_html_()).text, "what is not, is left out"
+    text = Tags(w._repr_html_()).text
+    assert "status" in text and "completed" not in text, "what is not, is left out"
 
 
 def test_bar_shows_what_events_say() -> None:
     shown = Shown(workload(status="PENDING"))
-    event: dict[str, Any] = {"type": "status_update", "event_id": "1", "workload_id": "wl_1", "status": "RUNNING", "worker_id": "w1",
-             "progress_percent": 50, "message": "half"}
+    event: dict[str, Any] = {
+        "type": "status_update", "event_id": "1", "workload_id": "wl_1", "status": "RUNNING", "worker_id": "w1",
+        "progress_percent": 50, "message": "half",
+    }
     assert shown.apply(_codec.decode(Event, event)) and not shown.apply(_codec.decode(Event, event))
     assert not shown.apply(_codec.decode(Event, {**event, "type": "log_line", "message": "a line"}))
     assert shown.line().endswith(f"[{'#' * 15}{'.' * 15}]  50 % · RUNNING · half · on w1")
@@ -100,7 +103,9 @@ def test_notebook_updates_one_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     final = {**WORKLOAD, "status": "COMPLETED"}
-    event: dict[str, Any] = {"type": "completed", "event_id": "1", "workload_id": "wl_1", "status": "COMPLETED", "progress_percent": 100}
+    event: dict[str, Any] = {
+        "type": "completed", "event_id": "1", "workload_id": "wl_1", "status": "COMPLETED", "progress_percent": 100,
+    }
     answers = iter([
         httpx.Response(200, json=WORKLOAD),
         httpx.Response(200, text=f"data: {json.dumps(event)}\n\n", headers={"Content-Type": "text/event-stream"}),

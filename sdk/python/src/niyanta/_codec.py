@@ -153,21 +153,23 @@ def _decode_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
-def _hints(tp: type) -> dict[str, Any]:
-    return typing.get_type_hints(tp)
+def _members(tp: type) -> list[tuple[str, Any, bool]]:
+    """Returns the name and the type of each member of a dataclass, and whether it must be there."""
+    hints, missing = typing.get_type_hints(tp), dataclasses.MISSING
+    return [
+        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
+        for f in dataclasses.fields(tp) if f.init
+    ]
 
 
 def _decode_dataclass(tp: Any, value: Any, where: str) -> Any:
     _check(isinstance(value, dict), value, "object", where)
-    hints = _hints(tp)
     members: dict[str, Any] = {}
-    for f in dataclasses.fields(tp):
-        if not f.init:
-            continue
-        if f.name in value:
-            members[f.name] = decode(hints[f.name], value[f.name], _join(where, f.name))
-        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise Mismatch(f"{_join(where, f.name)}: is missing")
+    for name, member, required in _members(tp):
+        if name in value:
+            members[name] = decode(member, value[name], _join(where, name))
+        elif required:
+            raise Mismatch(f"{_join(where, name)}: is missing")
     return tp(**members)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import traceback
@@ -33,11 +34,7 @@ class Handler:
 
     def types(self) -> tuple[Any, Any]:
         """Returns the types of the input and of the state, from the annotation of the first argument."""
-        arguments = list(inspect.signature(self.function).parameters)
-        hints = typing.get_type_hints(self.function)
-        annotation = hints.get(arguments[0]) if arguments else None
-        args = typing.get_args(annotation)
-        return (args[0], args[1]) if len(args) == 2 else (Any, Any)
+        return _types(self.function)
 
     def make_task(self, link: Link, assignment: Assignment, state: bytes | None) -> _Task[Any, Any]:
         """Returns the task of a run. Raises a permanent RunError for input of another type."""
@@ -49,6 +46,15 @@ class Handler:
             restored = _typed(tp_state, _loads(state), "checkpoint state")
         make: type[_Task[Any, Any]] = Task if self.is_async else SyncTask
         return make(link, assignment, value, restored, resumed)
+
+
+@functools.lru_cache(maxsize=None)
+def _types(function: Callable[..., Any]) -> tuple[Any, Any]:
+    arguments = list(inspect.signature(function).parameters)
+    hints = typing.get_type_hints(function)
+    annotation = hints.get(arguments[0]) if arguments else None
+    args = typing.get_args(annotation)
+    return (args[0], args[1]) if len(args) == 2 else (Any, Any)
 
 
 def _loads(data: bytes) -> Any:

@@ -94,7 +94,8 @@ class ProcessHost:
     async def _save(self, run: Run, m: dict[str, Any]) -> None:
         answer: dict[str, Any] = {"saved": m["number"]}
         try:
-            answer["stop"] = _named(await self._agent.checkpoints.save(run, m["data"].encode(), m["percent"], m["message"]))
+            data = m["data"].encode()
+            answer["stop"] = _named(await self._agent.checkpoints.save(run, data, m["percent"], m["message"]))
         except Exception as e:
             answer["error"] = str(e)
         self._send(answer)

@@ -9,6 +9,7 @@ run go with its outcome.
 from __future__ import annotations
 
 import base64
+import itertools
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -82,9 +83,15 @@ class Outbox:
         self.moved: dict[Run, None] = {}  # runs with progress to report
         self.logged: dict[Run, None] = {}  # runs with lines to report
         self._flights: set[_Flight] = set()
+        # What makes report ids unique. Random ones would cost a system call each.
+        self._prefix, self._number = uuid.uuid4().hex, itertools.count(1)
 
     def __bool__(self) -> bool:
         return bool(self.reports or self._flights)
+
+    def _message(self, key: tuple[str, int], **more: Any) -> dict[str, Any]:
+        report_id = f"{self._prefix}{next(self._number):x}"
+        return {"report_id": report_id, "workload_id": key[0], "generation": key[1], **more}
 
     def clear(self) -> None:
         """Drops everything, because the session is over."""
@@ -97,13 +104,13 @@ class Outbox:
         """Adds a report of a run."""
         if result is not None and len(result) > RESULT_BYTES:
             result = _codec.dumps(_shortened(result))
-        self.reports.append(Report(run, event, _message(run.key, **more), result))
+        self.reports.append(Report(run, event, self._message(run.key, **more), result))
         self._agent.wake.set()
 
     def tell(self, key: tuple[str, int], event: str, reason: str) -> None:
         """Adds a report whose answer does not matter."""
         if len(self.reports) < LIMIT:
-            self.reports.append(Report(None, event, _message(key, reason=reason)))
+            self.reports.append(Report(None, event, self._message(key, reason=reason)))
             self._agent.wake.set()
 
     def drop(self, run: Run) -> None:
@@ -193,7 +200,7 @@ class Outbox:
                 del self.moved[run]
                 run.progress, run.progress_at = None, now
                 self.reports.append(Report(
-                    run, "progress", _message(run.key, progress_percent=percent, progress_message=message)
+                    run, "progress", self._message(run.key, progress_percent=percent, progress_message=message)
                 ))
 
     def _with_last_lines(self, run: Run, report: Report, now: float) -> bool:
@@ -220,7 +227,7 @@ class Outbox:
                 continue
             if not run.acknowledged.is_set() or run.sending_lines is not None or size >= CALL_LINE_BYTES:
                 continue
-            report = Report(run, "log", _message(run.key))
+            report = Report(run, "log", self._message(run.key))
             self._cut(run, report)
             size += report.size()
             run.sending_lines = flight
@@ -280,7 +287,7 @@ class Outbox:
                     self._agent.runs.remove(report.run)
                 return [], None
             half = len(report.lines) // 2
-            first = [Report(report.run, "log", _message(report.run.key), lines=report.lines[:half],
+            first = [Report(report.run, "log", self._message(report.run.key), lines=report.lines[:half],
                             of_outcome=report.of_outcome or report.event in ENDS)]
             report.lines, report.dropped, rest = report.lines[half:], 0, [report]
         unanswered, failure = await self._send(session, first)
@@ -329,10 +336,6 @@ class Outbox:
             log.warning("report %s of %s is not accepted: %s", report.event, run.key[0], answer)
         if report.event in ENDS:
             self._agent.runs.remove(run)
-
-
-def _message(key: tuple[str, int], **more: Any) -> dict[str, Any]:
-    return {"report_id": uuid.uuid4().hex, "workload_id": key[0], "generation": key[1], **more}
 
 
 def _shortened(result: bytes) -> dict[str, Any]:

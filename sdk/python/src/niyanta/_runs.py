@@ -35,6 +35,8 @@ class Runs:
         #: What the handlers that have not returned hold of the worker's resources.
         self.holding = Holding(agent.config.resources)
         self._held: dict[Key, Run] = {}
+        #: The keys of those whose handlers have not returned.
+        self._active: set[Key] = set()
         #: The run of the highest generation of each workload. Older ones are told to stop.
         self._newest: dict[str, Run] = {}
         self._ended: collections.OrderedDict[str, int] = collections.OrderedDict()
@@ -52,7 +54,7 @@ class Runs:
 
     def active(self) -> int:
         """Returns how many runs take a slot."""
-        return sum(r.state != REPORTING for r in self._held.values())
+        return len(self._active)
 
     def knows(self, a: Assignment) -> bool:
         """Reports whether an assignment is repeated or late."""
@@ -88,6 +90,7 @@ class Runs:
             resumable=a.checkpoint_sequence > 0,
         )
         self.holding.take(a.resources, a.devices)
+        self._active.add(a.key)
         self._held[a.key] = self._newest[a.workload_id] = run
         self._agent.outbox.post(run, "start")
         self._agent.spawn(self._execute(run))
@@ -100,6 +103,7 @@ class Runs:
         except Exception as e:
             log.exception("running %s failed in the worker itself", run.key[0])
             ended = Ended(error_type=type(e).__name__, message=f"the worker failed: {e}")
+        self._active.discard(run.key)
         self.holding.give_back(run.assignment.resources, run.assignment.devices)
         if run.abandoned or run.session.over or run.session is not self._agent.session:
             self.remove(run)

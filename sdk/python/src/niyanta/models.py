@@ -219,10 +219,10 @@ class Workload(Watchable):
     def _repr_html_(self) -> str:
         """Shows it in a notebook. Whatever texts it holds, they are texts there."""
         return table(f"Workload {self.workload_id}", [
-            ("type", self.workload_type), ("status", self.status), ("reason", self.status_reason), ("worker", self.worker_id),
+            ("type", self.workload_type), ("status", self.status), ("reason", self.status_reason),
             ("progress", f"{self.progress_percent:.0f} % {self.progress_message or ''}".strip()),
             ("error", f"{self.error_type}: {self.error_message}" if self.error_message else None),
-            ("devices", ", ".join(d.id for d in self.devices)),
+            ("worker", self.worker_id), ("devices", ", ".join(d.id for d in self.devices)),
             ("priority", self.priority), ("labels", ", ".join(f"{k}={v}" for k, v in self.labels.items())),
             ("generation", self.generation), ("checkpoint", self.checkpoint_sequence),
             ("retries", f"{self.retry_count} of {self.max_retries}"), ("created", self.created_at),
