@@ -115,10 +115,10 @@ func storm(t *testing.T, d *Dev, reader string) {
 			}
 		})
 	}
-	during := submitTimes(t, innocent, 200)
+	during := submitTimes(t, innocent, 80)
 	stop()
 	wg.Wait()
-	t.Logf("submit of another customer, p99: %v alone, %v while %d clients read", before, during, stormReaders)
+	t.Logf("submit of another customer, p95: %v alone, %v while %d clients read", before, during, stormReaders)
 	assert.Less(t, during, time.Second, "a submission must not wait behind another customer's reads")
 
 	workers, err := d.App.coordinator.Plane.ListWorkers(t.Context())
@@ -131,7 +131,7 @@ func storm(t *testing.T, d *Dev, reader string) {
 }
 
 // submitTimes submits n workloads one after the other, waits until each is done, and returns the
-// 99th percentile of the submissions.
+// 95th percentile of the submissions.
 func submitTimes(t *testing.T, c *niyanta.Client, n int) time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -145,7 +145,7 @@ func submitTimes(t *testing.T, c *niyanta.Client, n int) time.Duration {
 		require.Equal(t, niyanta.Status("COMPLETED"), w.Status)
 	}
 	slices.Sort(took)
-	return took[n*99/100]
+	return took[n*95/100]
 }
 
 func TestRequests_WhenOneCustomerIsAtItsLimit_OthersAndHealthAreServed(t *testing.T) {
