@@ -14,7 +14,7 @@ const (
 	// are dropped: reconciliation sends every command again.
 	mailboxLimit = 20_000
 	// mailboxIdle is how long a mailbox is kept without being polled. The next poll opens it again.
-	mailboxIdle = 30 * time.Second
+	mailboxIdle = time.Minute
 )
 
 // openTimeout bounds the opening of a mailbox. It does not end with the call that opens it.

@@ -158,7 +158,7 @@ func (s *Service) unstartedOf(ctx context.Context, qs []unstartedQuery) ([][]dom
 	defer cancel()
 	least := storeReadInterval / 2
 	if slices.ContainsFunc(qs, func(q unstartedQuery) bool { return q.all }) {
-		least = 0
+		least = -storeReadInterval // also what is assigned at this moment
 	}
 	bySession := make(map[domain.SessionID][]domain.WorkloadID, len(qs))
 	for after, more := domain.WorkloadID(""), true; more; {

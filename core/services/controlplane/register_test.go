@@ -49,7 +49,7 @@ func TestPoll_WhenItOpensTheMailbox_ReadsTheStoreAtOnce(t *testing.T) {
 	queue.EXPECT().Unstarted(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(func(
 		_ context.Context, age time.Duration, _ domain.WorkloadID, _ int,
 	) ([]ports.HeldWorkload, error) {
-		if age > 0 {
+		if age >= 0 {
 			return nil, nil // it has just been assigned
 		}
 		return []ports.HeldWorkload{{WorkloadID: "wl", WorkerID: "w", SessionID: "s"}}, nil

@@ -171,6 +171,7 @@ func (w *world) worker(name string, slots int) *agent {
 		WorkerID: a.ref.WorkerID, SessionID: a.ref.SessionID, Capabilities: []string{"t"}, Slots: slots,
 	})
 	require.NoError(w, err)
+	require.Empty(w, a.poll()) // from now on its commands are kept for it
 	return a
 }
 
