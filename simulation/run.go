@@ -54,6 +54,9 @@ func (w *World) step(ctx context.Context) {
 	w.clock.now = w.clock.now.Add(time.Duration(w.rng.IntN(200)) * time.Millisecond)
 	w.disturb()
 	w.certify(ctx)
+	if w.healed {
+		w.tick(ctx, lead) // a leader that is not disturbed renews its lease in time
+	}
 	switch n := w.rng.IntN(20); {
 	case n < 3:
 		w.tick(ctx, loop(n))
