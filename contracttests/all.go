@@ -101,11 +101,12 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"ArchivedIn": e(func(ctx context.Context) (any, error) {
 			return f.Retention.ArchivedIn(ctx, domain.MonthOf(f.now()), ports.ArchivePlace{}, 1)
 		}),
-		"Owners":  e(func(ctx context.Context) (any, error) { return f.Retention.Owners(ctx, time.Hour, a.ID) }),
-		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
-		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, admin) }),
-		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, admin) },
-		"Workers": e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
+		"Owners":              e(func(ctx context.Context) (any, error) { return f.Retention.Owners(ctx, time.Hour, a.ID) }),
+		"Expire":              e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
+		"Drain":               e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, admin) }),
+		"Remove":              func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, admin) },
+		"Workers":             e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
+		"WorkersAndOccupancy": e(func(ctx context.Context) (any, error) { return f.Workers.Fleet(ctx) }),
 		"Save": e(func(ctx context.Context) (any, error) {
 			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
 		}),

@@ -160,8 +160,8 @@ func queueCases() []Case[StoreHarness] {
 			require.True(t, next.IsZero())
 		}},
 		{"occupancy and holdings follow the states",
-			"Occupancy counts what sessions hold by session and lane, those that are given or all; Held returns what the " +
-				"given sessions hold",
+			"Occupancy counts what sessions hold by session and lane, those that are given or all; Fleet returns all with the " +
+				"workers; Held returns what the given sessions hold",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				v, w := f.worker("v", 5), f.worker("w", 5)
@@ -175,6 +175,12 @@ func queueCases() []Case[StoreHarness] {
 					{SessionID: v.SessionID, Lane: f.lane(a), Count: 2},
 					{SessionID: w.SessionID, Lane: f.lane(c), Count: 1},
 				}, occ)
+				fleet, err := f.Workers.Fleet(t.Context())
+				require.NoError(t, err)
+				workers, err := f.Workers.List(t.Context())
+				require.NoError(t, err)
+				require.Len(t, workers, 2)
+				require.Equal(t, domain.Fleet{Workers: workers, Occupancy: occ}, fleet)
 				ours, err := f.Queue.Occupancy(t.Context(), w.SessionID, "none")
 				require.NoError(t, err)
 				require.Equal(t, occ[1:], ours)

@@ -118,16 +118,21 @@ func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]d
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
-	now := q.s.now()
+	return q.s.occupancyLocked(sessions), nil
+}
+
+// occupancyLocked counts what the given sessions hold, or all.
+func (s *Store) occupancyLocked(sessions []domain.SessionID) []domain.Occupancy {
+	now := s.now()
 	var out []domain.Occupancy
-	for session, h := range q.s.holdings {
+	for session, h := range s.holdings {
 		if len(sessions) > 0 && !slices.Contains(sessions, session) {
 			continue
 		}
 		counts := map[domain.LaneID]*domain.Occupancy{}
 		of := func(id domain.LaneID) *domain.Occupancy {
 			if counts[id] == nil {
-				counts[id] = &domain.Occupancy{SessionID: session, Lane: q.s.lanes[id].Clone()}
+				counts[id] = &domain.Occupancy{SessionID: session, Lane: s.lanes[id].Clone()}
 			}
 			return counts[id]
 		}
@@ -159,7 +164,7 @@ func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]d
 	slices.SortFunc(out, func(a, b domain.Occupancy) int {
 		return cmp.Or(cmp.Compare(a.SessionID, b.SessionID), cmp.Compare(a.Lane.ID, b.Lane.ID))
 	})
-	return out, nil
+	return out
 }
 
 // Held implements ports.QueueStore.

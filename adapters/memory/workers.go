@@ -156,15 +156,30 @@ func (w workers) List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Wor
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
+	return w.s.workersLocked(ids), nil
+}
+
+// workersLocked returns the given workers, or all.
+func (s *Store) workersLocked(ids []domain.WorkerID) []domain.Worker {
 	if len(ids) == 0 {
-		ids = slices.Collect(maps.Keys(w.s.workers))
+		ids = slices.Collect(maps.Keys(s.workers))
 	}
 	out := make([]domain.Worker, 0, len(ids))
 	for _, id := range ids {
-		if wk := w.s.workers[id]; wk != nil {
+		if wk := s.workers[id]; wk != nil {
 			out = append(out, wk.Clone())
 		}
 	}
 	slices.SortFunc(out, func(a, b domain.Worker) int { return cmp.Compare(a.ID, b.ID) })
-	return out, nil
+	return out
+}
+
+// Fleet implements ports.WorkerStore.
+func (w workers) Fleet(ctx context.Context) (domain.Fleet, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Fleet{}, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return domain.Fleet{Workers: w.s.workersLocked(nil), Occupancy: w.s.occupancyLocked(nil)}, nil
 }

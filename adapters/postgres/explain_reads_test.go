@@ -84,6 +84,7 @@ func readCases(t *testing.T) (all []readCase) {
 	}))
 	add("occupancy", read(func(ctx c, s s) ([]domain.Occupancy, error) { return s.Queue.Occupancy(ctx) }))
 	add("workers", read(func(ctx c, s s) ([]domain.Worker, error) { return s.Workers.List(ctx) }))
+	add("fleet", read(func(ctx c, s s) (domain.Fleet, error) { return s.Workers.Fleet(ctx) }))
 	add("throughput", read(func(ctx c, s s) (domain.Throughput, error) { return s.Insight.Throughput(ctx) }))
 	for name, cutoffs := range map[string][]ports.Cutoff{
 		"one lane":  {{Lane: domain.LaneID(largest + "/t@10")}},

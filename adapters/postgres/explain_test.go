@@ -194,6 +194,7 @@ func operations(b *bench) map[string]time.Duration {
 	}
 	timed("Apply assign, 100", apply(domain.EventAssign))
 	timed("Occupancy", func() error { _, err := b.sane.Queue.Occupancy(ctx); return err })
+	timed("Fleet", func() error { _, err := b.sane.Workers.Fleet(ctx); return err })
 	timed("Held", func() error { _, err := b.sane.Queue.Held(ctx, b.worker.SessionID); return err })
 	timed("Unstarted", func() error { _, err := b.sane.Queue.Unstarted(ctx, time.Minute, "", 100); return err })
 	timed("Overdue", func() error { _, err := b.sane.Queue.Overdue(ctx, time.Minute, "", 100); return err })

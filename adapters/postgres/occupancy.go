@@ -57,6 +57,31 @@ func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, ar
 	if err != nil {
 		return nil, err
 	}
+	out, err := collectOccupancy(rows)
+	if err != nil {
+		return nil, err
+	}
+	return out, k.fillOccupancy(ctx, from, out)
+}
+
+// fillOccupancy fills in the lanes, of which the ids are there.
+func (k *knownLanes) fillOccupancy(ctx context.Context, from querier, os []domain.Occupancy) error {
+	lanes := map[domain.LaneID]domain.Lane{}
+	for i := range os {
+		lanes[os[i].Lane.ID] = domain.Lane{}
+	}
+	if err := k.fill(ctx, from, lanes); err != nil {
+		return err
+	}
+	for i := range os {
+		os[i].Lane = lanes[os[i].Lane.ID].Clone()
+	}
+	return nil
+}
+
+// collectOccupancy reads the rows of one of the statements of occupancySQL. Of the lanes, it reads
+// the ids.
+func collectOccupancy(rows pgx.Rows) ([]domain.Occupancy, error) {
 	var out []domain.Occupancy
 	var o domain.Occupancy
 	var found *time.Time
@@ -64,11 +89,9 @@ func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, ar
 	var latest, oldest *time.Time
 	var ends, since []*time.Time
 	var now time.Time
-	lanes := map[domain.LaneID]domain.Lane{}
 	targets := []any{&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects, &found, &latest, &oldest, &devices,
 		&ends, &since, &now}
-	if _, err := pgx.ForEachRow(rows, targets, func() error {
-		lanes[o.Lane.ID] = domain.Lane{}
+	_, err := pgx.ForEachRow(rows, targets, func() error {
 		var runs [][]domain.DeviceShare
 		if err := fromJSON(devices, &runs); err != nil {
 			return err
@@ -92,16 +115,8 @@ func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, ar
 			sum.Hold(runs[i], domain.ExpectedEnd(at(ends[i]), at(since[i]), now.UTC()))
 		}
 		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if err := k.fill(ctx, from, lanes); err != nil {
-		return nil, err
-	}
-	for i := range out {
-		out[i].Lane = lanes[out[i].Lane.ID].Clone()
-	}
-	return out, nil
+	})
+	return out, err
 }
 
 // assigneeTable has the columns that say what a worker has.

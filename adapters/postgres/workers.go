@@ -151,3 +151,24 @@ func (w workers) List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Wor
 		texts(ids),
 	)
 }
+
+// Fleet implements ports.WorkerStore. Both statements see one snapshot, and travel together.
+func (w workers) Fleet(ctx context.Context) (f domain.Fleet, err error) {
+	bounded, cancel := deadline(ctx)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+	b.Queue(selectWorkers + " ORDER BY w.worker_id").Query(func(rows pgx.Rows) (err error) {
+		f.Workers, err = pgx.CollectRows(rows, workerRow.scan)
+		return err
+	})
+	b.Queue(occupancyOfAll).Query(func(rows pgx.Rows) (err error) {
+		f.Occupancy, err = collectOccupancy(rows)
+		return err
+	})
+	b.Queue("COMMIT")
+	if err = w.s.pool.SendBatch(bounded, b).Close(); err == nil {
+		err = w.s.lanes.fillOccupancy(bounded, w.s.pool, f.Occupancy)
+	}
+	return f, translate(ctx, err)
+}

@@ -124,6 +124,12 @@ type Occupancy struct {
 	FoundAt time.Time
 }
 
+// Fleet is all workers, and what their sessions hold.
+type Fleet struct {
+	Workers   []Worker
+	Occupancy []Occupancy
+}
+
 // Expect takes into account when one of the runs is expected to end.
 func (o *Occupancy) Expect(end time.Time) {
 	if o.Lane.ID.Shaped() && end.After(o.End) {

@@ -53,6 +53,9 @@ type WorkerStore interface {
 	// List returns all workers, DEAD ones included, ordered by id; with ids, those of them that
 	// exist.
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
+
+	// Fleet returns what List and QueueStore.Occupancy return of all, as of one moment.
+	Fleet(ctx context.Context) (domain.Fleet, error)
 }
 
 // FleetStore is what operators do to workers. Each action is recorded in the same transaction as an

@@ -404,6 +404,21 @@ func (mr *MockWorkerStoreMockRecorder) Expire(ctx, epoch, limit any) *gomock.Cal
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Expire", reflect.TypeOf((*MockWorkerStore)(nil).Expire), ctx, epoch, limit)
 }
 
+// Fleet mocks base method.
+func (m *MockWorkerStore) Fleet(ctx context.Context) (domain.Fleet, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Fleet", ctx)
+	ret0, _ := ret[0].(domain.Fleet)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Fleet indicates an expected call of Fleet.
+func (mr *MockWorkerStoreMockRecorder) Fleet(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Fleet", reflect.TypeOf((*MockWorkerStore)(nil).Fleet), ctx)
+}
+
 // Heartbeat mocks base method.
 func (m *MockWorkerStore) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.Duration) ([]ports.BeatResult, error) {
 	m.ctrl.T.Helper()

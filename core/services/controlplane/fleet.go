@@ -45,32 +45,28 @@ func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, 
 
 // ListWorkers returns all workers with their runs, ordered by id. It includes DEAD workers.
 func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
-	workers, err := s.deps.Workers.List(ctx)
+	fleet, err := s.deps.Workers.Fleet(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sessions := make([]domain.SessionID, len(workers))
-	for i, w := range workers {
+	sessions := make([]domain.SessionID, len(fleet.Workers))
+	for i, w := range fleet.Workers {
 		sessions[i] = w.SessionID
 	}
 	held, err := s.deps.Queue.Held(ctx, sessions...)
 	if err != nil {
 		return nil, err
 	}
-	occupancy, err := s.deps.Queue.Occupancy(ctx)
-	if err != nil {
-		return nil, err
-	}
 	occupied := map[domain.SessionID][]domain.Occupancy{}
-	for _, o := range occupancy {
+	for _, o := range fleet.Occupancy {
 		occupied[o.SessionID] = append(occupied[o.SessionID], o)
 	}
 	bySession := map[domain.SessionID][]ports.HeldWorkload{}
 	for _, h := range held {
 		bySession[h.SessionID] = append(bySession[h.SessionID], h)
 	}
-	views := make([]WorkerView, len(workers))
-	for i, w := range workers {
+	views := make([]WorkerView, len(fleet.Workers))
+	for i, w := range fleet.Workers {
 		views[i] = view(w, bySession[w.SessionID], occupied[w.SessionID])
 	}
 	return views, nil

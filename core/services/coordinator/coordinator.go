@@ -172,7 +172,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		}),
 		Statistics: counts,
 		Scaling: scaling.New(scaling.Config{Pools: cfg.Pools}, scaling.Deps{
-			Statistics: counts, Workers: s.Workers, Queue: s.Queue,
+			Statistics: counts, Workers: s.Workers,
 		}),
 		Retention: retention.New(cfg.Retention, retention.Deps{
 			Retention: s.Retention, Archive: archive, Observer: h.Observer, Clock: h.Clock, Leader: leader,

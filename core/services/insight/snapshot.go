@@ -28,13 +28,11 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 		Now: s.deps.Clock.Now(), Policy: s.cfg.Policy, AntiAcross: s.cfg.AntiAcross,
 		Customers: map[domain.CustomerID]domain.Entitlements{},
 	}}
-	var err error
-	if snap.Workers, err = s.deps.Workers.List(ctx); err != nil {
+	fleet, err := s.deps.Workers.Fleet(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if snap.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
-		return nil, err
-	}
+	snap.Workers, snap.Occupancy = fleet.Workers, fleet.Occupancy
 	queue, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{
 		N: 1, Policy: s.cfg.Policy, Roster: domain.NewRoster(snap.Workers),
 	})

@@ -18,7 +18,6 @@ type Config struct {
 type Deps struct {
 	Statistics *statistics.Service
 	Workers    ports.WorkerStore
-	Queue      ports.QueueStore
 }
 
 // Service answers how large pools should be. Safe for concurrent use.
@@ -45,11 +44,10 @@ func (s *Service) Pools(ctx context.Context) ([]domain.PoolScale, error) {
 	if load.Durations, err = s.deps.Statistics.Durations(ctx); err != nil {
 		return nil, err
 	}
-	if load.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
+	fleet, err := s.deps.Workers.Fleet(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if load.Workers, err = s.deps.Workers.List(ctx); err != nil {
-		return nil, err
-	}
+	load.Workers, load.Occupancy = fleet.Workers, fleet.Occupancy
 	return domain.ScalePools(s.cfg.Pools, &load), nil
 }

@@ -23,25 +23,23 @@ type view struct {
 
 // read takes the snapshot of a cycle and describes it in c.
 func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCycle) (*view, error) {
-	workers, err := s.deps.Workers.List(ctx)
+	fleet, err := s.deps.Workers.Fleet(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.Workers = map[domain.WorkerStatus]int{}
-	for i := range workers {
-		c.Workers[workers[i].Status]++
-		if workers[i].Status == domain.WorkerHealthy {
-			c.Slots += workers[i].Slots
+	for i := range fleet.Workers {
+		w := &fleet.Workers[i]
+		c.Workers[w.Status]++
+		if w.Status == domain.WorkerHealthy {
+			c.Slots += w.Slots
 		}
 	}
 	v := &view{now: now, Snapshot: placement.Snapshot{
 		Now:     now,
-		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.cfg.Policy, Shares: s.shares,
-		AntiAcross: s.cfg.AntiAcross,
+		Workers: fleet.Workers, Occupancy: fleet.Occupancy, Placed: s.placed, Seed: uint64(s.placed),
+		Policy: s.cfg.Policy, Shares: s.shares, AntiAcross: s.cfg.AntiAcross,
 	}}
-	if v.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
-		return nil, err
-	}
 	for i := range v.Occupancy {
 		c.EndingRuns += v.Occupancy[i].Ending
 	}
@@ -54,7 +52,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	v.queueRead = true
 	want := min(c.FreeSlots, BatchSize)
 	heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{
-		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.cfg.Policy, Roster: domain.NewRoster(workers),
+		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.cfg.Policy, Roster: domain.NewRoster(fleet.Workers),
 	})
 	if err != nil {
 		return nil, err
