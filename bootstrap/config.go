@@ -313,7 +313,7 @@ type Config struct {
 	// and running. Figures of all customers are in the API.
 	MetricsCustomers []string `env:"METRICS_CUSTOMERS" roles:"dev server coordinator"`
 	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
-	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"server coordinator worker"`
+	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"dev server coordinator"`
 
 	// TakeOver is what the command line says for this start, and no variable: set for good, two
 	// processes would displace each other for ever.

@@ -29,7 +29,7 @@ var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, openArchive
 // backendSet puts backends together.
 var backendSet = wire.NewSet(openIdentity, wire.Struct(new(Backends), "*"))
 
-// provideHost has transitions traced; without an exporter the process's tracer does nothing.
+// provideHost has changes of state measured, logged and, with an exporter, traced.
 func provideHost(
 	cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger,
 ) (coordinator.Host, error) {
@@ -38,11 +38,12 @@ func provideHost(
 		return coordinator.Host{}, err
 	}
 	name := ids.New("coord_")
+	log = log.With("coordinator_id", name)
 	h := coordinator.Host{
-		Name: name, Clock: clock, IDs: ids, Observer: metrics, Compressor: z, Log: log.With("coordinator_id", name),
+		Name: name, Clock: clock, IDs: ids, Observer: telemetry.NewStateLog(metrics, log), Compressor: z, Log: log,
 	}
 	if cfg.OTLPEndpoint != "" {
-		h.Observer = telemetry.NewTracing(metrics, otel.GetTracerProvider())
+		h.Observer = telemetry.NewTracing(h.Observer, otel.GetTracerProvider())
 	}
 	return h, nil
 }

@@ -136,6 +136,7 @@ func (f *fixture) submission(customer domain.CustomerID) domain.Submission {
 	return domain.Submission{Spec: domain.Spec{
 		ID: domain.WorkloadID(fmt.Sprintf("wl_%04d", f.n)), CustomerID: customer, Type: "t",
 		Input: `{"n":1}`, Priority: 10, Run: domain.DefaultRunConfig(),
+		Origin: domain.Origin{RequestID: "req_1", Trace: domain.SpanRef{TraceID: [16]byte{1}, SpanID: [8]byte{2}}},
 	}, Actor: domain.Actor{Kind: domain.ActorUser, ID: "key_1"}}
 }
 

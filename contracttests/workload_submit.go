@@ -35,6 +35,10 @@ func submitCases() []Case[StoreHarness] {
 				want.CreatedAt, want.QueueAt, want.Lane = got.CreatedAt, got.QueueAt, domain.LaneOf(&s.Spec)
 				require.Equal(t, want, got.Spec)
 				require.Equal(t, []domain.AuditType{domain.AuditCreated}, f.trail(got))
+				cancelled, err := f.Workloads.Apply(t.Context(), domain.Batch{Transitions: []domain.Transition{cancel(got)}})
+				require.NoError(t, err)
+				require.Equal(t, s.Origin, cancelled[0].Origin, "results tell where the workload comes from")
+				require.Equal(t, got.UpdatedAt, cancelled[0].FromAt)
 			}},
 		{"run_at is kept in UTC and microseconds",
 			"RunAt is kept in UTC and whole microseconds", func(t T, h StoreHarness) {

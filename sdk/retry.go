@@ -61,8 +61,10 @@ type route struct {
 	disconnected bool // as onConnection was told
 }
 
-// Do implements client.HttpRequestDoer. The body of an answer is in memory.
+// Do implements client.HttpRequestDoer. The body of an answer is in memory. What a handler of a
+// worker sends belongs to the trace of its run.
 func (s *sender) Do(req *http.Request) (*http.Response, error) {
+	client.SendOrigin(req)
 	begin := time.Now()
 	ctx, safe := req.Context(), repeatable(req)
 	var last outcome

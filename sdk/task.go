@@ -51,6 +51,15 @@ func (t *Task[In, State]) Generation() int64 { return t.info.Generation }
 // Attempt counts the runs that failed before this one.
 func (t *Task[In, State]) Attempt() int { return t.info.Attempt }
 
+// RequestID names the API request that submitted the workload, as the coordinators' logs do. Empty:
+// it is not known.
+func (t *Task[In, State]) RequestID() string { return t.info.RequestID }
+
+// TraceParent is the span of this run, as the value of a header traceparent of the W3C. A tracer that
+// begins a handler's spans below it makes them part of the workload's trace. Requests of a Client with
+// the handler's context carry it by themselves.
+func (t *Task[In, State]) TraceParent() string { return t.info.Trace }
+
 // Labels are the workload's labels.
 func (t *Task[In, State]) Labels() map[string]string { return t.info.Labels }
 

@@ -181,3 +181,40 @@ func TestWorker_WithAnAddress_AnswersProbes(t *testing.T) {
 	require.NoError(t, <-ended)
 	assert.Zero(t, status("/health"))
 }
+
+func TestTask_OfAWorkloadThatAHandlerSubmits_BelongsToTheSameRequestAndTrace(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close()) }()
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
+	require.NoError(t, err)
+	defer client.Close()
+	type origin struct{ RequestID, TraceParent string }
+	child := niyanta.Define[struct{}, struct{}, origin]("child")
+	parent := niyanta.Define[struct{}, struct{}, []origin]("parent")
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet})
+	child.Handle(worker, func(_ context.Context, t *niyanta.Task[struct{}, struct{}]) (origin, error) {
+		return origin{t.RequestID(), t.TraceParent()}, nil
+	})
+	parent.Handle(worker, func(ctx context.Context, t *niyanta.Task[struct{}, struct{}]) ([]origin, error) {
+		run, err := child.Submit(ctx, client, struct{}{})
+		if err != nil {
+			return nil, err
+		}
+		of, err := run.Result(ctx)
+		return []origin{{t.RequestID(), t.TraceParent()}, of}, err
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	defer func() { stop(); assert.NoError(t, <-ended) }()
+	run, err := parent.Submit(ctx, client, struct{}{})
+	require.NoError(t, err)
+	got, err := run.Result(ctx)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	assert.Regexp(t, "^req_", got[0].RequestID)
+	assert.Equal(t, got[0].RequestID, got[1].RequestID)
+	assert.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", got[0].TraceParent)
+	assert.Equal(t, got[0].TraceParent[:36], got[1].TraceParent[:36], "the same trace")
+	assert.NotEqual(t, got[0].TraceParent, got[1].TraceParent, "spans of their own")
+}

@@ -69,7 +69,7 @@ func (i *ids) Float64() float64 {
 type observer struct{ w *World }
 
 // Transitioned implements ports.Observer.
-func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
+func (o observer) Transitioned(b domain.Batch, rs []domain.Result, _ time.Duration) {
 	for i := range rs {
 		if rs[i].Outcome == domain.OutcomeApplied {
 			o.w.Events[b.Transitions[i].Event]++
@@ -78,7 +78,7 @@ func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
 }
 
 // Submitted implements ports.Observer.
-func (observer) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (observer) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
 func (observer) Checkpointed(ports.CheckpointAttempt) {}

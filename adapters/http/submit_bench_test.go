@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,7 +42,7 @@ func (oneCustomer) GetMany(context.Context, []domain.CustomerID) (map[domain.Cus
 	return map[domain.CustomerID]domain.Customer{"cust_a": {ID: "cust_a", Tier: domain.TierEnterprise}}, nil
 }
 
-func (silent) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (silent) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
 func (silent) Checkpointed(ports.CheckpointAttempt) {}

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -105,8 +103,6 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	if !c.Connected() {
 		return none, unanswered("the bus is disconnected", nil)
 	}
-	ctx, span := tracer().Start(ctx, messageType, trace.WithSpanKind(trace.SpanKindClient))
-	defer span.End()
 	data, err := c.party.encode(messageType, payload)
 	if err != nil {
 		return none, err

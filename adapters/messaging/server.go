@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/niyanta/niyanta/adapters/internal/spans"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -62,9 +63,6 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// tracer returns the process's tracer. It does nothing unless traces are exported.
-func tracer() trace.Tracer { return otel.Tracer("github.com/niyanta/niyanta/adapters/messaging") }
-
 // handle answers one request. No message can stop the server.
 func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
 	e, err := decode(m.Data)
@@ -73,15 +71,26 @@ func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
 		s.log.Warn("bad message dropped", "subject", m.Subject, "error", err)
 		return s.reply("", nil, domain.Invalid("message", "%v", err))
 	}
-	// The bus has put the sender's trace into ctx.
-	ctx, span := tracer().Start(ctx, "handle "+e.Type, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("niyanta.sender_id", e.SenderID), attribute.String("niyanta.message_id", e.MessageID)))
+	ctx, span := begin(ctx, e)
 	defer span.End()
 	out, err := s.dispatch(ctx, e)
 	if err != nil {
 		span.SetStatus(codes.Error, string(domain.CodeOf(err)))
 	}
 	return s.reply(e.MessageID, out, err)
+}
+
+// begin begins the span of a request. What workers ask for all the time belongs to no trace and has
+// none.
+func begin(ctx context.Context, e Envelope) (context.Context, trace.Span) {
+	ctx, sent := spans.WithParent(ctx)
+	if !sent {
+		return ctx, trace.SpanFromContext(ctx)
+	}
+	return otel.Tracer("github.com/niyanta/niyanta/adapters/messaging").Start(ctx, "handle "+e.Type,
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attribute.String("niyanta.sender_id", e.SenderID), attribute.String("niyanta.message_id", e.MessageID),
+			attribute.String("niyanta.request_id", ports.OriginOf(ctx).RequestID)))
 }
 
 func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/niyanta/niyanta/adapters/internal/delivery"
 	"github.com/niyanta/niyanta/adapters/internal/link"
@@ -150,7 +148,7 @@ func (b *Bus) Close() error {
 	return err
 }
 
-// message makes a message that carries the trace of ctx.
+// message makes a message that carries the origin of ctx.
 func (b *Bus) message(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -163,7 +161,9 @@ func (b *Bus) message(ctx context.Context, subject string, data []byte) (*nats.M
 			"a message of %d bytes is above the %d that the bus carries", len(data), limit)
 	}
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
-	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(m.Header))
+	for name, value := range delivery.Headers(ctx) {
+		m.Header.Set(name, value)
+	}
 	return m, nil
 }
 
@@ -235,7 +235,7 @@ func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Hand
 }
 
 func (b *Bus) handle(ctx context.Context, m *nats.Msg, h ports.Handler) {
-	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.HeaderCarrier(m.Header))
+	ctx = delivery.WithHeaders(ctx, m.Header.Get)
 	reply := h(ctx, ports.Message{Subject: m.Subject, Data: m.Data, WantsReply: m.Reply != ""})
 	if m.Reply == "" {
 		return

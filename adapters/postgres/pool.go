@@ -32,7 +32,7 @@ type Options struct {
 	// ReadConns is the size of the pool that serves clients' reads; 0 means two for each
 	// processor, at least 4.
 	ReadConns int
-	// Trace, if set, is called for every query.
+	// Trace, if set, is called for every query, instead of what records spans.
 	Trace pgx.QueryTracer
 	// Dial, if set, replaces the default dialer. Tests use it to stand between the store and the
 	// database.
@@ -107,7 +107,10 @@ func openPool(
 	if err != nil {
 		return nil, err
 	}
-	cfg.ConnConfig.Tracer = o.Trace
+	cfg.ConnConfig.Tracer = spanTracer{}
+	if o.Trace != nil {
+		cfg.ConnConfig.Tracer = o.Trace
+	}
 	if adapt != nil {
 		adapt(cfg.ConnConfig)
 	}

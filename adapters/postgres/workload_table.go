@@ -28,6 +28,8 @@ var (
 		micros("backoff_max_us", func(s *spec) *time.Duration { return &s.Run.Backoff.Max }),
 		instant("created_at", func(s *spec) *time.Time { return &s.CreatedAt }),
 		instant("queue_at", func(s *spec) *time.Time { return &s.QueueAt }),
+		sparse(text("request_id", func(s *spec) *string { return &s.Origin.RequestID }), "''"),
+		sparse(span("traceparent", func(s *spec) *domain.SpanRef { return &s.Origin.Trace }), "''"),
 	}
 	stateColumns = []column[state]{
 		text("status", func(s *state) *domain.Status { return &s.Status }).by(bySubmission | byTransition),

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/niyanta/niyanta/adapters/internal/delivery"
 	"github.com/niyanta/niyanta/adapters/internal/link"
@@ -114,8 +112,7 @@ func (b *Bus) put(ctx context.Context, to string, f frame) (receivers int64, err
 		return 0, domain.NewError(domain.CodeTooLarge,
 			"a message of %d bytes is above the %d that the bus carries", len(f.Data), MaxMessage)
 	}
-	f.Trace = map[string]string{}
-	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(f.Trace))
+	f.Trace = delivery.Headers(ctx)
 	raw, err := json.Marshal(f)
 	if err != nil {
 		return 0, err
@@ -251,7 +248,7 @@ func (b *Bus) arrived(m *redis.Message) {
 }
 
 func (b *Bus) handle(ctx context.Context, m message, h ports.Handler) {
-	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier(m.Trace))
+	ctx = delivery.WithHeaders(ctx, func(name string) string { return m.Trace[name] })
 	reply := h(ctx, ports.Message{Subject: m.subject, Data: bytes.Clone(m.Data), WantsReply: m.ReplyTo != ""})
 	if m.ReplyTo == "" {
 		return

@@ -90,7 +90,7 @@ func eventNames() string {
 
 // checkpointResult returns the label of an attempt to save a checkpoint.
 func checkpointResult(c ports.CheckpointAttempt) string {
-	switch c.Outcome {
+	switch c.Result.Outcome {
 	case domain.OutcomeApplied:
 		return "saved"
 	case domain.OutcomeAlready:

@@ -183,7 +183,7 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Submitted implements ports.Observer.
-func (m *Metrics) Submitted(tier domain.Tier, results []ports.SubmitResult) {
+func (m *Metrics) Submitted(tier domain.Tier, results []ports.SubmitResult, _ time.Duration) {
 	for _, r := range results {
 		name, known := submitNames[r.Status]
 		if !known {
@@ -194,7 +194,7 @@ func (m *Metrics) Submitted(tier domain.Tier, results []ports.SubmitResult) {
 }
 
 // Transitioned implements ports.Observer.
-func (m *Metrics) Transitioned(b domain.Batch, results []domain.Result) {
+func (m *Metrics) Transitioned(b domain.Batch, results []domain.Result, _ time.Duration) {
 	for i := range results {
 		r, t := &results[i], &b.Transitions[i]
 		if c := m.transitions[transitionKey{t.Event, r.Outcome}]; c != nil {

@@ -1,11 +1,8 @@
 package telemetry_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -13,34 +10,18 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-func TestLogger_WhateverARecordHolds_WritesOneLineOfJSON(t *testing.T) {
-	var out bytes.Buffer
-	log := telemetry.NewLogger(&out, slog.LevelInfo, "json").With("worker_id", "w\n{\"level\":\"fatal\"}")
-	nasty := "a\nb\r{\"level\":\"error\"}\x00\x1b[31m\u2028\"'"
-	log.Info(nasty, "name", nasty, nasty, 1, "error", errors.New(nasty))
-	log.Debug("below the level")
-	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	require.Len(t, lines, 1)
-	var rec map[string]any
-	require.NoError(t, json.Unmarshal([]byte(lines[0]), &rec))
-	assert.Equal(t, "info", rec["level"])
-	assert.Equal(t, nasty, rec["message"])
-	assert.NotContains(t, out.String(), "\x1b")
-}
-
 func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 	m := telemetry.NewMetrics()
 	m.Leads(func() bool { return true })
 	m.ListCustomers("cust_a", "cust_idle")
 	at, delay := time.Unix(100, 0), time.Minute
-	m.Submitted(domain.TierFree, []ports.SubmitResult{{Status: domain.Admitted}, {Status: domain.AdmissionQueueFull}})
+	m.Submitted(domain.TierFree, []ports.SubmitResult{{Status: domain.Admitted}, {Status: domain.AdmissionQueueFull}}, 0)
 	ended := func(event domain.Event, from, to domain.Status, change func(*domain.Transition)) {
 		tr := domain.Transition{Event: event}
 		if change != nil {
@@ -49,7 +30,7 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 		m.Transitioned(domain.Batch{Transitions: []domain.Transition{tr}}, []domain.Result{{
 			Outcome: domain.OutcomeApplied, Type: "t", From: from,
 			State: domain.State{Status: to, Generation: 1, StartedAt: at, FinishedAt: at.Add(3 * time.Second)},
-		}})
+		}}, 0)
 	}
 	ended(domain.EventAssign, domain.StatusPending, domain.StatusScheduled, nil)
 	ended(domain.EventComplete, domain.StatusRunning, domain.StatusCompleted, nil)
@@ -68,8 +49,9 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 		t.RetryAfter = &delay
 	})
 	m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.EventStart}}},
-		[]domain.Result{{Outcome: domain.OutcomeFenced}})
-	m.Checkpointed(ports.CheckpointAttempt{Size: 2000, Took: time.Second, Outcome: domain.OutcomeApplied})
+		[]domain.Result{{Outcome: domain.OutcomeFenced}}, 0)
+	m.Checkpointed(ports.CheckpointAttempt{Size: 2000, Took: time.Second,
+		Result: domain.Result{Outcome: domain.OutcomeApplied}})
 	m.Checkpointed(ports.CheckpointAttempt{Size: 9 << 20, Err: domain.NewError(domain.CodeTooLarge, "no")})
 	m.Checkpointed(ports.CheckpointAttempt{Err: errors.New("no database")})
 	m.Throttled(domain.TierPremium, "rate")
@@ -230,14 +212,14 @@ func TestSeries_With10000CustomersAnd5000Types_StayBounded(t *testing.T) {
 			typ := fmt.Sprint("type-", i%5_000)
 			queues[i] = domain.CustomerQueue{CustomerID: customer, TierQueue: domain.TierQueue{Tier: tier, Waiting: 1}}
 			m.Submitted(tier, []ports.SubmitResult{{Workload: domain.Workload{Spec: domain.Spec{CustomerID: customer,
-				Type: typ}}}})
+				Type: typ}}}}, 0)
 			for event := range map[domain.Event]bool{domain.EventComplete: true, domain.EventFail: true} {
 				m.Transitioned(
 					domain.Batch{Transitions: []domain.Transition{{Event: event, WorkloadID: domain.WorkloadID(customer),
 						Failure: &domain.Failure{Type: typ}}}},
 					[]domain.Result{{Outcome: domain.OutcomeApplied, CustomerID: customer, Type: typ,
 						From: domain.StatusRunning, State: domain.State{Status: domain.StatusCompleted,
-							StartedAt: time.Unix(1, 0), FinishedAt: time.Unix(2, 0)}}})
+							StartedAt: time.Unix(1, 0), FinishedAt: time.Unix(2, 0)}}}, 0)
 			}
 			m.Throttled(tier, "rate")
 		}
@@ -269,16 +251,18 @@ func TestSeries_WhateverClientsSend_StayBounded(t *testing.T) {
 			m.Request("GET", routes[0], i, time.Millisecond)
 			m.Count(name, 1)
 			m.Submitted(domain.Tier(name), []ports.SubmitResult{{Status: domain.Admission(i),
-				Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
+				Workload: domain.Workload{Spec: domain.Spec{Type: name}}}}, 0)
 			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.Event(name), Reason: name}}},
-				[]domain.Result{{Outcome: domain.Outcome(name), Type: name, Reason: name}})
+				[]domain.Result{{Outcome: domain.Outcome(name), Type: name, Reason: name}}, 0)
 			m.Cycle(ports.SchedulingCycle{
 				Placements: []ports.Placement{{Tier: domain.Tier(name), First: true}},
 				Workers:    map[domain.WorkerStatus]int{domain.WorkerStatus(name): 1},
 				Queue:      &ports.QueueView{Lanes: 1, PassedOver: map[domain.Obstacle]int{domain.Obstacle(name): 1}},
 			})
 			m.Throttled(domain.Tier(name), name)
-			m.Checkpointed(ports.CheckpointAttempt{Outcome: domain.Outcome(name), Err: errors.New(name)})
+			m.Checkpointed(ports.CheckpointAttempt{
+				Result: domain.Result{Outcome: domain.Outcome(name)}, Err: errors.New(name),
+			})
 			m.Queue([]domain.CustomerQueue{{CustomerID: domain.CustomerID(name),
 				TierQueue: domain.TierQueue{Tier: domain.Tier(name), Waiting: 1}}})
 			m.Leader(i%2 == 0, int64(i))

@@ -2,42 +2,45 @@ package telemetry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/niyanta/niyanta/adapters/internal/spans"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Tracing turns transitions into spans. The trace of a workload follows from its id. All
-// coordinators derive the same trace, so that nothing has to be stored or passed along.
+// Tracing turns what happens to workloads into spans. The ids of a workload's span and of those of
+// its runs follow from the workload; see domain.Origin. So all coordinators add to the same trace,
+// and nothing has to be passed along.
 //
-//	workload sleep           submitted ........................ finished
-//	├ submit                 |
-//	├ wait    generation 1   ....
-//	├ run     generation 1       .......
-//	└ run     generation 2                .......
+//	(the span that the client sent, if there is one)
+//	└ workload sleep           submitted ............................ finished
+//	  ├ submit                 ..
+//	  ├ wait    generation 1     ....
+//	  ├ assign  generation 1         ..
+//	  ├ run     generation 1           .........
+//	  │ └ checkpoint                      ..
+//	  ├ commit  generation 1                    ..
+//	  ├ wait    generation 2                    ....
+//	  └ …
 type Tracing struct {
 	ports.Observer
 	tracer trace.Tracer
 }
 
 // NewTracerProvider exports spans over OTLP/HTTP to endpoint ("http://host:4318"). It installs
-// itself and the W3C propagator for the process. Shut it down at the end.
+// itself for the process. Shut it down at the end.
 func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sdktrace.TracerProvider, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -55,7 +58,6 @@ func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sd
 	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res),
 		sdktrace.WithIDGenerator(ids{}))
 	otel.SetTracerProvider(p)
-	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	return p, nil
 }
 
@@ -65,96 +67,140 @@ func NewTracing(next ports.Observer, p trace.TracerProvider) *Tracing {
 }
 
 // Submitted implements ports.Observer.
-func (t *Tracing) Submitted(tier domain.Tier, results []ports.SubmitResult) {
-	t.Observer.Submitted(tier, results)
+func (t *Tracing) Submitted(tier domain.Tier, results []ports.SubmitResult, took time.Duration) {
+	t.Observer.Submitted(tier, results, took)
 	for i := range results {
 		if w := &results[i].Workload; results[i].Status == domain.Admitted {
-			t.span(w.ID, "submit", w.CreatedAt, w.CreatedAt, attribute.String("niyanta.customer_id", string(w.CustomerID)),
-				attribute.String("niyanta.workload_type", w.Type))
+			t.record(&span{
+				name: "submit", parent: w.Origin.Span(w.ID), from: w.CreatedAt, to: w.CreatedAt.Add(took),
+				attrs: of(w.ID, w.CustomerID, w.Type, w.Origin),
+			})
 		}
 	}
 }
 
 // Transitioned implements ports.Observer.
-func (t *Tracing) Transitioned(b domain.Batch, results []domain.Result) {
-	t.Observer.Transitioned(b, results)
+func (t *Tracing) Transitioned(b domain.Batch, results []domain.Result, took time.Duration) {
+	t.Observer.Transitioned(b, results, took)
 	for i := range results {
-		r, e := &results[i], b.Transitions[i].Event
-		if r.Outcome != domain.OutcomeApplied {
-			continue
-		}
-		generation := attribute.Int64("niyanta.generation", r.State.Generation)
-		switch {
-		case e == domain.EventAssign && r.State.Generation == 1:
-			t.span(r.WorkloadID, "wait", r.CreatedAt, r.State.ScheduledAt, generation)
-		case r.From.Held() && !r.State.Status.Held() && !r.State.StartedAt.IsZero():
-			t.span(r.WorkloadID, "run", r.State.StartedAt, r.State.UpdatedAt, generation,
-				attribute.String("niyanta.worker_id", string(r.FromWorkerID)), attribute.String("niyanta.event", string(e)))
-		}
-		if r.State.Status.Final() {
-			t.root(r)
+		if r := &results[i]; r.Outcome == domain.OutcomeApplied && r.From != r.State.Status {
+			t.transitioned(&b.Transitions[i], r, took)
 		}
 	}
 }
 
-func (t *Tracing) span(id domain.WorkloadID, name string, from, to time.Time, attrs ...attribute.KeyValue) {
-	traceID, rootID := TraceOf(id)
-	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: rootID,
-		TraceFlags: trace.FlagsSampled, Remote: true})
-	attrs = append(attrs, attribute.String("niyanta.workload_id", string(id)))
-	_, s := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), name,
-		trace.WithTimestamp(from), trace.WithAttributes(attrs...))
-	s.End(trace.WithTimestamp(to))
-}
-
-// root makes the span of the whole workload, once it has ended.
-func (t *Tracing) root(r *domain.Result) {
-	traceID, rootID := TraceOf(r.WorkloadID)
-	ctx := context.WithValue(context.Background(), rootKey{}, root{traceID, rootID})
-	_, s := t.tracer.Start(ctx, "workload "+r.Type, trace.WithNewRoot(), trace.WithTimestamp(r.CreatedAt),
-		trace.WithAttributes(
-			attribute.String("niyanta.workload_id", string(r.WorkloadID)),
-			attribute.String("niyanta.customer_id", string(r.CustomerID)),
-			attribute.String("niyanta.status", string(r.State.Status))))
-	if r.State.Status == domain.StatusFailed {
-		s.SetStatus(codes.Error, r.State.Reason)
+// transitioned records the spans that a change of state ends.
+func (t *Tracing) transitioned(tr *domain.Transition, r *domain.Result, took time.Duration) {
+	run := domain.RunID{WorkloadID: r.WorkloadID, Generation: r.State.Generation}
+	holder := r.FromWorkerID
+	if r.State.Status.Held() {
+		holder = r.State.WorkerID
 	}
-	s.End(trace.WithTimestamp(r.State.FinishedAt))
-}
-
-var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
-
-// TraceOf returns the trace of a workload, and the id of its root span. They are derived from the
-// UUID in the workload's id, or from a digest of an id without one.
-func TraceOf(id domain.WorkloadID) (trace.TraceID, trace.SpanID) {
-	var t trace.TraceID
-	if raw, err := idEncoding.DecodeString(strings.TrimPrefix(string(id), domain.PrefixWorkload)); err == nil &&
-		len(raw) == len(t) {
-		copy(t[:], raw)
-	} else {
-		sum := sha256.Sum256([]byte(id))
-		copy(t[:], sum[:])
+	s := &span{
+		parent: r.Origin.Span(r.WorkloadID), to: r.State.UpdatedAt, failed: failureOf(tr, r),
+		attrs: append(of(r.WorkloadID, r.CustomerID, r.Type, r.Origin), attribute.Int64("niyanta.generation", run.Generation),
+			attribute.String("niyanta.worker_id", string(holder)), attribute.String("niyanta.event", string(tr.Event))),
 	}
-	var s trace.SpanID
-	copy(s[:], t[8:])
-	return t, s
+	left := r.From.Held() && !r.State.Status.Held()
+	switch {
+	case tr.Event == domain.EventAssign:
+		s.name, s.from = "wait", r.FromAt
+		if run.Generation == 1 {
+			s.from = r.CreatedAt
+		}
+	case tr.Event == domain.EventStart, left && r.From == domain.StatusScheduled:
+		s.name, s.from = "assign", r.State.ScheduledAt
+	case left:
+		s.name, s.from, s.self = "run", r.State.StartedAt, r.Origin.RunSpan(run)
+	}
+	if s.name != "" {
+		t.record(s)
+	}
+	if left {
+		s.name, s.self, s.from, s.to = "commit", domain.SpanRef{}, s.to, s.to.Add(took)
+		t.record(s)
+	}
+	if r.State.Status.Final() {
+		s.name, s.self, s.parent = "workload "+r.Type, r.Origin.Span(r.WorkloadID), r.Origin.Trace
+		s.from, s.to = r.CreatedAt, r.State.FinishedAt
+		t.record(s)
+	}
 }
 
-// root holds the ids that a root span gets.
-type root struct {
-	trace trace.TraceID
-	span  trace.SpanID
+// Checkpointed implements ports.Observer.
+func (t *Tracing) Checkpointed(c ports.CheckpointAttempt) {
+	t.Observer.Checkpointed(c)
+	if r := &c.Result; r.Outcome == domain.OutcomeApplied {
+		run := domain.RunID{WorkloadID: r.WorkloadID, Generation: r.State.Generation}
+		t.record(&span{
+			name: "checkpoint", parent: r.Origin.RunSpan(run), from: r.State.UpdatedAt, to: r.State.UpdatedAt.Add(c.Took),
+			attrs: append(of(r.WorkloadID, r.CustomerID, r.Type, r.Origin),
+				attribute.Int64("niyanta.generation", run.Generation),
+				attribute.String("niyanta.worker_id", string(r.State.WorkerID)),
+				attribute.Int64("niyanta.checkpoint_sequence", r.State.CheckpointSequence),
+				attribute.Int("niyanta.checkpoint_bytes", c.Size)),
+		})
+	}
 }
 
-type rootKey struct{}
+// failureOf returns why a run or a workload did not succeed. It is empty if it did. It holds nothing
+// that a workload has written.
+func failureOf(tr *domain.Transition, r *domain.Result) string {
+	switch {
+	case r.State.Status == domain.StatusFailed, tr.Event == domain.EventFail, tr.Event == domain.EventTimeout:
+		return "failed"
+	case tr.Event == domain.EventLose:
+		return string(tr.Loss)
+	case tr.Event == domain.EventUnassign, tr.Event == domain.EventDecline:
+		return string(tr.Event)
+	}
+	return ""
+}
 
-// ids makes the ids of spans: given ones for the roots of workloads, random ones otherwise.
+// span describes a span that has ended.
+type span struct {
+	name string
+	// parent may be zero: the span begins a trace. self is its own id; zero: a random one.
+	parent, self domain.SpanRef
+	from, to     time.Time
+	attrs        []attribute.KeyValue
+	failed       string // why; empty: it has not
+}
+
+// of returns the attributes of all spans of a workload.
+func of(id domain.WorkloadID, customer domain.CustomerID, typ string, o domain.Origin) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{
+		attribute.String("niyanta.workload_id", string(id)), attribute.String("niyanta.customer_id", string(customer)),
+		attribute.String("niyanta.workload_type", typ),
+	}
+	if o.RequestID != "" {
+		attrs = append(attrs, attribute.String("niyanta.request_id", o.RequestID))
+	}
+	return attrs
+}
+
+func (t *Tracing) record(s *span) {
+	ctx := trace.ContextWithRemoteSpanContext(context.Background(), spans.ContextOf(s.parent))
+	if !s.self.IsZero() {
+		ctx = context.WithValue(ctx, selfKey{}, s.self)
+	}
+	_, started := t.tracer.Start(ctx, s.name, trace.WithTimestamp(s.from), trace.WithAttributes(s.attrs...))
+	if s.failed != "" {
+		started.SetStatus(codes.Error, s.failed)
+	}
+	started.End(trace.WithTimestamp(s.to))
+}
+
+// selfKey is the key of the id that a span gets.
+type selfKey struct{}
+
+// ids makes the ids of spans: given ones for workloads and runs, random ones otherwise.
 type ids struct{}
 
 // NewIDs implements sdktrace.IDGenerator.
 func (g ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	if r, ok := ctx.Value(rootKey{}).(root); ok {
-		return r.trace, r.span
+	if self, ok := ctx.Value(selfKey{}).(domain.SpanRef); ok {
+		return self.TraceID, self.SpanID
 	}
 	var t trace.TraceID
 	binary.NativeEndian.PutUint64(t[:8], random())
@@ -163,12 +209,15 @@ func (g ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 }
 
 // NewSpanID implements sdktrace.IDGenerator.
-func (ids) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
+func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
+	if self, ok := ctx.Value(selfKey{}).(domain.SpanRef); ok {
+		return self.SpanID
+	}
 	var s trace.SpanID
 	binary.NativeEndian.PutUint64(s[:], random())
 	return s
 }
 
-// SpanIDs returns the generator that root spans of workloads need, for providers that
+// SpanIDs returns the generator that the spans of workloads and runs need, for providers that
 // NewTracerProvider has not made.
 func SpanIDs() sdktrace.IDGenerator { return ids{} }

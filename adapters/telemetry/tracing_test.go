@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -19,52 +21,92 @@ import (
 
 const traced = domain.WorkloadID("wl_06h0r71uvds0t3f5d7e71d0bhg")
 
-// life has an observer hear the life of a workload that is redistributed once.
-func life(o ports.Observer) (submitted time.Time) {
+// life has an observer hear the life of a workload that is lost once.
+func life(o ports.Observer, origin domain.Origin) (submitted time.Time) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	w := domain.Workload{Spec: domain.Spec{ID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at}}
+	w := domain.Workload{Spec: domain.Spec{ID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at, Origin: origin}}
 	o.Submitted(domain.TierFree, []ports.SubmitResult{
 		{Status: domain.Admitted, Workload: w}, {Status: domain.AdmissionQueueFull},
-	})
-	step := func(e domain.Event, from domain.Status, worker domain.WorkerID, to domain.State) {
-		o.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: e}}}, []domain.Result{{
+	}, time.Second)
+	var s domain.State
+	result := func(from domain.State) domain.Result {
+		return domain.Result{
 			Outcome: domain.OutcomeApplied, WorkloadID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at,
-			From: from, FromWorkerID: worker, State: to,
-		}})
+			Origin: origin, From: from.Status, FromAt: from.UpdatedAt, FromWorkerID: from.WorkerID, State: s,
+		}
 	}
-	s := domain.State{Status: domain.StatusScheduled, Generation: 1, ScheduledAt: at.Add(time.Second)}
-	step(domain.EventAssign, domain.StatusPending, "", s)
-	s.Status, s.StartedAt = domain.StatusRunning, at.Add(2*time.Second)
-	step(domain.EventStart, domain.StatusScheduled, "w1", s)
-	s.Status, s.UpdatedAt = domain.StatusRedistributing, at.Add(5*time.Second)
-	step(domain.EventLose, domain.StatusRunning, "w1", s)
-	s.Status, s.Generation, s.StartedAt = domain.StatusRunning, 2, at.Add(6*time.Second)
-	s.Status, s.UpdatedAt, s.FinishedAt = domain.StatusCompleted, at.Add(9*time.Second), at.Add(9*time.Second)
-	step(domain.EventComplete, domain.StatusRunning, "w2", s)
+	step := func(after time.Duration, e domain.Event, change func()) {
+		from := s
+		s.UpdatedAt = at.Add(after)
+		change()
+		o.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: e, Loss: domain.LossDied}}},
+			[]domain.Result{result(from)}, time.Second)
+	}
+	for i, end := range []domain.Event{domain.EventLose, domain.EventComplete} {
+		begin := time.Duration(i) * 10 * time.Second
+		step(begin+time.Second, domain.EventAssign, func() {
+			s.Status, s.Generation, s.WorkerID, s.ScheduledAt = domain.StatusScheduled, int64(i+1), "w1", s.UpdatedAt
+		})
+		step(begin+2*time.Second, domain.EventStart, func() { s.Status, s.StartedAt = domain.StatusRunning, s.UpdatedAt })
+		o.Checkpointed(ports.CheckpointAttempt{Size: 5, Took: time.Second, Result: result(s)})
+		step(begin+9*time.Second, end, func() {
+			s.WorkerID, s.Status = "", domain.StatusRedistributing
+			if end == domain.EventComplete {
+				s.Status, s.FinishedAt = domain.StatusCompleted, s.UpdatedAt
+			}
+		})
+	}
 	return at
 }
 
-func TestTracing_SpansOfAWorkload_MakeOneTraceOfSeveralCoordinators(t *testing.T) {
+func TestTracing_OfALife_MakesOneTreeBelowTheSpanThatTheClientSent(t *testing.T) {
+	sent := domain.ParseSpanRef("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	for name, origin := range map[string]domain.Origin{"sent": {Trace: sent, RequestID: "req_1"}, "none sent": {}} {
+		exported := tracetest.NewInMemoryExporter()
+		p := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exported), sdktrace.WithIDGenerator(telemetry.SpanIDs()))
+		at := life(telemetry.NewTracing(telemetry.NewMetrics(), p), origin)
+		root, run := origin.Span(traced), origin.RunSpan(domain.RunID{WorkloadID: traced, Generation: 1})
+		got := map[string][3]time.Duration{}
+		for _, s := range exported.GetSpans() {
+			assert.Equal(t, root.TraceID, [16]byte(s.SpanContext.TraceID()), "%s: %s", name, s.Name)
+			label, parent := s.Name, [8]byte(s.Parent.SpanID())
+			for _, a := range s.Attributes {
+				if a.Key == "niyanta.generation" && s.Name != "workload t" {
+					label += fmt.Sprint(" ", a.Value.AsInt64())
+				}
+			}
+			if s.Status.Code == codes.Error {
+				label += " failed"
+			}
+			within := time.Duration(0)
+			switch {
+			case s.Name == "workload t":
+				assert.Equal(t, root.SpanID, [8]byte(s.SpanContext.SpanID()), name)
+				assert.Equal(t, origin.Trace.SpanID, parent, name)
+			case s.Name == "checkpoint":
+				within = 1
+			default:
+				assert.Equal(t, root.SpanID, parent, "%s: %s", name, s.Name)
+			}
+			if label == "run 1 failed" {
+				assert.Equal(t, run.SpanID, [8]byte(s.SpanContext.SpanID()), name)
+			}
+			got[label] = [3]time.Duration{s.StartTime.Sub(at) / time.Second, s.EndTime.Sub(at) / time.Second, within}
+		}
+		assert.Equal(t, map[string][3]time.Duration{
+			"workload t": {0, 19}, "submit": {0, 1},
+			"wait 1": {0, 1}, "assign 1": {1, 2}, "checkpoint 1": {2, 3, 1}, "run 1 failed": {2, 9}, "commit 1 failed": {9, 10},
+			"wait 2": {9, 11}, "assign 2": {11, 12}, "checkpoint 2": {12, 13, 1}, "run 2": {12, 19}, "commit 2": {19, 20},
+		}, got, name)
+	}
+}
+
+func TestTracing_WhenTheClientDoesNotWantIt_RecordsNothing(t *testing.T) {
 	exported := tracetest.NewInMemoryExporter()
 	p := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exported), sdktrace.WithIDGenerator(telemetry.SpanIDs()))
-	at := life(telemetry.NewTracing(telemetry.NewMetrics(), p))
-	spans := exported.GetSpans()
-	traceID, rootID := telemetry.TraceOf(traced)
-	names := map[string]int{}
-	for _, s := range spans {
-		names[s.Name]++
-		assert.Equal(t, traceID, s.SpanContext.TraceID(), s.Name)
-		if s.Name != "workload t" {
-			assert.Equal(t, rootID, s.Parent.SpanID(), s.Name)
-		}
-	}
-	assert.Equal(t, map[string]int{"submit": 1, "wait": 1, "run": 2, "workload t": 1}, names)
-	last := spans[len(spans)-1]
-	assert.Equal(t, "workload t", last.Name)
-	assert.Equal(t, rootID, last.SpanContext.SpanID())
-	assert.False(t, last.Parent.IsValid())
-	assert.Equal(t, at, last.StartTime)
-	assert.Equal(t, 9*time.Second, last.EndTime.Sub(last.StartTime))
+	sent := domain.ParseSpanRef("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+	life(telemetry.NewTracing(telemetry.NewMetrics(), p), domain.Origin{Trace: sent})
+	assert.Empty(t, exported.GetSpans())
 }
 
 func TestTracing_Spans_AreExportedOverOTLP(t *testing.T) {
@@ -77,16 +119,7 @@ func TestTracing_Spans_AreExportedOverOTLP(t *testing.T) {
 	defer collector.Close()
 	p, err := telemetry.NewTracerProvider(t.Context(), collector.URL, "test", "v")
 	require.NoError(t, err)
-	life(telemetry.NewTracing(telemetry.NewMetrics(), p))
+	life(telemetry.NewTracing(telemetry.NewMetrics(), p), domain.Origin{})
 	require.NoError(t, p.Shutdown(t.Context()))
 	assert.Positive(t, got.Load())
-}
-
-func TestTracing_TraceID_IsTheWorkloadsID(t *testing.T) {
-	a, root := telemetry.TraceOf(traced)
-	assert.True(t, a.IsValid())
-	assert.True(t, root.IsValid())
-	b, _ := telemetry.TraceOf("wl_0001")
-	assert.True(t, b.IsValid(), "also of one without a UUID in it")
-	assert.NotEqual(t, a, b)
 }

@@ -297,6 +297,8 @@ func (p *program) environment() []string {
 		"NIYANTA_CUSTOMER_ID="+string(p.task.CustomerID),
 		"NIYANTA_GENERATION="+strconv.FormatInt(p.task.Generation, 10),
 		"NIYANTA_ATTEMPT="+strconv.Itoa(p.task.Attempt),
+		"NIYANTA_REQUEST_ID="+p.task.RequestID,
+		"TRACEPARENT="+p.task.Trace,
 		"CUDA_VISIBLE_DEVICES="+p.visibleDevices(),
 		"NIYANTA_DEVICES="+p.devices(),
 		runVariable+"="+p.mark,

@@ -34,6 +34,8 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 	assert.Contains(t, out, "TMPDIR="+h.room.path+"/run-")
 	assert.Contains(t, out, "PATH="+programPath+"\n")
 	assert.Contains(t, out, "NIYANTA_WORKLOAD_ID=wl_1")
+	assert.Contains(t, out, "NIYANTA_REQUEST_ID=req_1\n")
+	assert.Contains(t, out, "TRACEPARENT="+span+"\n")
 	assert.Contains(t, out, "CUDA_VISIBLE_DEVICES=\n", "it holds no device")
 	assert.Contains(t, out, "NIYANTA_DEVICES=[]\n")
 	for line := range strings.Lines(out) {
@@ -42,7 +44,7 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 		case strings.HasPrefix(line, "/"), strings.HasPrefix(name, "NIYANTA_"):
 		default:
 			assert.Contains(t, []string{"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "PWD", "OLDPWD", "SHLVL",
-				"_", "CUDA_VISIBLE_DEVICES"}, name)
+				"_", "CUDA_VISIBLE_DEVICES", "TRACEPARENT"}, name)
 		}
 	}
 }

@@ -127,6 +127,9 @@ func (c *call) header(h http.Header) {
 	if len(c.body) > 0 {
 		h.Set("Content-Type", "application/json")
 	}
+	if c.task.Trace != "" {
+		h.Set("Traceparent", c.task.Trace)
+	}
 	for name, value := range c.in.Headers {
 		h.Set(name, value)
 	}

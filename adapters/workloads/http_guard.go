@@ -61,7 +61,7 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 // content and the run. Any other header may contain a secret for the first server.
 var followHeaders = []string{
 	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation",
-	"Niyanta-Workload-Id", "User-Agent",
+	"Niyanta-Workload-Id", "Traceparent", "User-Agent",
 }
 
 // withholdHeaders removes the headers that a redirect must not keep. Once a call has left the first

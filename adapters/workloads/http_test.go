@@ -34,7 +34,7 @@ func TestHTTP_AtAnyGeneration_CallsItsEndpointOnce(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, want := range map[string]string{
 			"Niyanta-Workload-Id": "wl_1", "Niyanta-Generation": "7", "Niyanta-Attempt": "2",
-			"Idempotency-Key": "wl_1", "X-Mine": "1",
+			"Idempotency-Key": "wl_1", "X-Mine": "1", "Traceparent": span,
 		} {
 			assert.Equal(t, want, r.Header.Get(name))
 		}

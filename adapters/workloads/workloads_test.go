@@ -123,9 +123,12 @@ func (r *recorder) text(stream string) string {
 	return strings.Join(out, "\n")
 }
 
+// span is the one of a run of task.
+const span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 func task(input string) ports.Task {
 	return ports.Task{Assignment: ports.Assignment{WorkloadID: "wl_1", CustomerID: "cust_a", Generation: 7,
-		Attempt: 2, Input: domain.JSON(input)}}
+		Attempt: 2, Input: domain.JSON(input), RequestID: "req_1", Trace: span}}
 }
 
 // run runs a workload to its end.

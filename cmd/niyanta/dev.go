@@ -55,6 +55,11 @@ When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyan
 			if done, err := supervised(cmd, cfg, bootstrap.RoleDev, log); done {
 				return err
 			}
+			stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleDev, version, log)
+			if err != nil {
+				return err
+			}
+			defer stopTracing()
 			dev, err := bootstrap.NewDev(cmd.Context(), cfg, cfg.Workers, version, log)
 			if err != nil {
 				return taken(err)

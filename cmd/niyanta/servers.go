@@ -131,11 +131,6 @@ func runWorker(hard context.Context, cmd *cobra.Command, takeOver bool) error {
 	if done, err := supervised(cmd, cfg, bootstrap.RoleWorker, log); done {
 		return err
 	}
-	stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleWorker, version, log)
-	if err != nil {
-		return err
-	}
-	defer stopTracing()
 	w, err := bootstrap.NewWorker(hard, cfg, version, log)
 	if err != nil {
 		return err

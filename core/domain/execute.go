@@ -98,7 +98,7 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 	}
 	res = Result{
 		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, CreatedAt: w.CreatedAt,
-		From: w.Status, FromWorkerID: w.WorkerID, FromSessionID: w.SessionID,
+		Origin: w.Origin, From: w.Status, FromAt: w.UpdatedAt, FromWorkerID: w.WorkerID, FromSessionID: w.SessionID,
 	}
 	if t.Event.inventories() {
 		res.Outcome, res.State = handle(w, t), w.State.Clone()

@@ -263,8 +263,11 @@ type Result struct {
 	CustomerID CustomerID
 	Type       string
 	CreatedAt  time.Time
-	// From is the state before, FromWorkerID and FromSessionID the holder before.
+	Origin     Origin
+	// From is the state before and FromAt when it was last written, FromWorkerID and FromSessionID
+	// the holder before.
 	From          Status
+	FromAt        time.Time
 	FromWorkerID  WorkerID
 	FromSessionID SessionID
 	// State is the state after the transition, zero when the workload was not found.

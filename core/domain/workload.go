@@ -63,6 +63,8 @@ type Spec struct {
 	RunAt    time.Time // zero: at once
 	// RetryOf is the workload that it runs again; empty: none.
 	RetryOf WorkloadID
+	// Origin is the request that submitted it.
+	Origin Origin
 	// CreatedAt and QueueAt are fixed by the store at submission; QueueAt is when it begins to
 	// wait: then, or at RunAt if that is later.
 	CreatedAt time.Time

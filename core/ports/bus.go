@@ -3,7 +3,8 @@ package ports
 import "context"
 
 // Bus carries hints between processes. It is best effort: messages may be lost, repeated and
-// reordered. It makes things fast; correctness never depends on it.
+// reordered. It makes things fast; correctness never depends on it. Between processes, the origin of
+// ctx reaches the context of the handler.
 type Bus interface {
 	// Publish sends data to every subscription whose subject matches, and to one member of each
 	// queue group. It does not wait for receivers and does not fail because there are none.

@@ -196,6 +196,8 @@ func AssignCommand(w *domain.Workload) Command {
 			TimeoutMS:            w.Run.Timeout.Milliseconds(),
 			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
 			CheckpointSequence: w.CheckpointSequence, ProgressPercent: w.ProgressPercent,
+			RequestID: w.Origin.RequestID,
+			Trace:     w.Origin.RunSpan(domain.RunID{WorkloadID: w.ID, Generation: w.Generation}).String(),
 		},
 	}
 }
@@ -225,6 +227,15 @@ type Assignment struct {
 	// CheckpointSequence is the sequence of the newest checkpoint to restore. 0 means none.
 	CheckpointSequence int64   `json:"checkpoint_sequence,omitempty"`
 	ProgressPercent    float64 `json:"progress_percent,omitempty"`
+	// RequestID is the id of the request that submitted the workload. Trace is the span of this run,
+	// as a header traceparent.
+	RequestID string `json:"request_id,omitempty"`
+	Trace     string `json:"traceparent,omitempty"`
+}
+
+// Origin returns what goes on with everything that is done for the run.
+func (a *Assignment) Origin() domain.Origin {
+	return domain.Origin{RequestID: a.RequestID, Trace: domain.ParseSpanRef(a.Trace)}
 }
 
 // Run identifies the run that the command concerns.

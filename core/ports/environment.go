@@ -24,10 +24,11 @@ type IDs interface {
 
 // Observer receives events for metrics. Its methods must not block, because hot paths call them.
 type Observer interface {
-	// Submitted receives the results of submissions of one customer, and its tier.
-	Submitted(tier domain.Tier, results []SubmitResult)
-	// Transitioned receives each transition with its result.
-	Transitioned(batch domain.Batch, results []domain.Result)
+	// Submitted receives the results of submissions of one customer, its tier, and how long it took
+	// to store them.
+	Submitted(tier domain.Tier, results []SubmitResult, took time.Duration)
+	// Transitioned receives each transition with its result, and how long it took to store them.
+	Transitioned(batch domain.Batch, results []domain.Result, took time.Duration)
 	// Checkpointed receives each attempt to save a checkpoint.
 	Checkpointed(c CheckpointAttempt)
 	// Cycle receives a description of each scheduling cycle.
@@ -46,9 +47,9 @@ type CheckpointAttempt struct {
 	Size int
 	// Took is how long it took to store it.
 	Took time.Duration
-	// Outcome is the decision of the store. It is empty if there is none: Err says why.
-	Outcome domain.Outcome
-	Err     error
+	// Result is the answer of the store. It is zero if there is none: Err says why.
+	Result domain.Result
+	Err    error
 }
 
 // SchedulingCycle describes one scheduling cycle.

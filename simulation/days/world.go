@@ -348,7 +348,7 @@ func (notifier) Updated(context.Context, ...ports.Update) {}
 type observer struct{ w *world }
 
 // Transitioned implements ports.Observer.
-func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
+func (o observer) Transitioned(b domain.Batch, rs []domain.Result, _ time.Duration) {
 	for i := range rs {
 		switch e := b.Transitions[i].Event; {
 		case rs[i].Outcome != domain.OutcomeApplied:
@@ -363,7 +363,7 @@ func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
 }
 
 // Submitted implements ports.Observer.
-func (observer) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (observer) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
 func (observer) Checkpointed(ports.CheckpointAttempt) {}

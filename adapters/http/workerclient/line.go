@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/niyanta/niyanta/api/client"
 )
 
 const (
@@ -103,8 +105,9 @@ func drain(size int64) time.Duration {
 	return time.Duration(max(size, 0)) * time.Second / drainRate
 }
 
-// Do implements the generated client's doer.
+// Do implements the generated client's doer. The request carries its origin.
 func (s sender) Do(req *http.Request) (*http.Response, error) {
+	client.SendOrigin(req)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	watch := time.AfterFunc(s.timeout, func() { cancel(errSilent) })
 	moved := func(int) { watch.Reset(s.timeout) }

@@ -763,25 +763,25 @@ func (mr *MockObserverMockRecorder) Purged(what, n any) *gomock.Call {
 }
 
 // Submitted mocks base method.
-func (m *MockObserver) Submitted(tier domain.Tier, results []ports.SubmitResult) {
+func (m *MockObserver) Submitted(tier domain.Tier, results []ports.SubmitResult, took time.Duration) {
 	m.ctrl.T.Helper()
-	m.ctrl.Call(m, "Submitted", tier, results)
+	m.ctrl.Call(m, "Submitted", tier, results, took)
 }
 
 // Submitted indicates an expected call of Submitted.
-func (mr *MockObserverMockRecorder) Submitted(tier, results any) *gomock.Call {
+func (mr *MockObserverMockRecorder) Submitted(tier, results, took any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Submitted", reflect.TypeOf((*MockObserver)(nil).Submitted), tier, results)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Submitted", reflect.TypeOf((*MockObserver)(nil).Submitted), tier, results, took)
 }
 
 // Transitioned mocks base method.
-func (m *MockObserver) Transitioned(batch domain.Batch, results []domain.Result) {
+func (m *MockObserver) Transitioned(batch domain.Batch, results []domain.Result, took time.Duration) {
 	m.ctrl.T.Helper()
-	m.ctrl.Call(m, "Transitioned", batch, results)
+	m.ctrl.Call(m, "Transitioned", batch, results, took)
 }
 
 // Transitioned indicates an expected call of Transitioned.
-func (mr *MockObserverMockRecorder) Transitioned(batch, results any) *gomock.Call {
+func (mr *MockObserverMockRecorder) Transitioned(batch, results, took any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Transitioned", reflect.TypeOf((*MockObserver)(nil).Transitioned), batch, results)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Transitioned", reflect.TypeOf((*MockObserver)(nil).Transitioned), batch, results, took)
 }

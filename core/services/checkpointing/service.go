@@ -31,11 +31,8 @@ func New(deps Deps) *Service { return &Service{deps: deps} }
 func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
 	began := s.deps.Clock.Now()
 	res, err := s.save(ctx, ref, up)
-	attempt := ports.CheckpointAttempt{Size: len(up.Data), Took: s.deps.Clock.Now().Sub(began), Err: err}
-	if err == nil {
-		attempt.Outcome = res.Outcome
-	}
-	s.deps.Observer.Checkpointed(attempt)
+	took := s.deps.Clock.Now().Sub(began)
+	s.deps.Observer.Checkpointed(ports.CheckpointAttempt{Size: len(up.Data), Took: took, Result: res, Err: err})
 	return res, err
 }
 
@@ -58,11 +55,13 @@ func (s *Service) save(ctx context.Context, ref ports.SessionRef, up ports.Check
 		Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
 	}
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
+	began := s.deps.Clock.Now()
 	res, err := s.deps.Checkpoints.Save(ctx, t, c, stored)
 	if err != nil {
-		return res, err
+		return domain.Result{}, err
 	}
-	s.deps.Applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res})
+	s.deps.Applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res},
+		s.deps.Clock.Now().Sub(began))
 	return res, nil
 }
 

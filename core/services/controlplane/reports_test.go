@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
 
+	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/ports/mocks"
@@ -29,9 +30,10 @@ func TestReport_WhenOneOfThemPanics_TheOthersStand(t *testing.T) {
 		return make([]domain.Result, len(b.Transitions)), nil
 	}).AnyTimes()
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
-	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
+	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any()).AnyTimes()
 	s := New(Config{}, Deps{
-		Applier:  transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}),
+		Applier: transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer,
+			Clock: system.Clock{}}),
 		Observer: observer, Log: slog.New(slog.DiscardHandler),
 	})
 	ref := ports.SessionRef{WorkerID: "w", SessionID: "s"}

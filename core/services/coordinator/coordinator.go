@@ -104,7 +104,8 @@ type Coordinator struct {
 
 // New puts the services of a coordinator together. Close it once.
 func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
-	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: sig.Notifier, Observer: h.Observer})
+	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: sig.Notifier, Observer: h.Observer,
+		Clock: h.Clock})
 	checkpoints := checkpointing.New(checkpointing.Deps{
 		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Clock: h.Clock,
 		Log: h.Log,

@@ -45,15 +45,15 @@ func (i *ids) Float64() float64 { return 0 }
 
 type deaf struct{}
 
-func (deaf) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (deaf) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
-func (deaf) Checkpointed(ports.CheckpointAttempt)       {}
-func (deaf) Transitioned(domain.Batch, []domain.Result) {}
-func (deaf) Cycle(ports.SchedulingCycle)                {}
-func (deaf) Leader(bool, int64)                         {}
-func (deaf) Purged(domain.Kept, int)                    {}
-func (deaf) Count(string, int)                          {}
+func (deaf) Checkpointed(ports.CheckpointAttempt)                      {}
+func (deaf) Transitioned(domain.Batch, []domain.Result, time.Duration) {}
+func (deaf) Cycle(ports.SchedulingCycle)                               {}
+func (deaf) Leader(bool, int64)                                        {}
+func (deaf) Purged(domain.Kept, int)                                   {}
+func (deaf) Count(string, int)                                         {}
 
 // place is a storage and the hints on which coordinators are put together.
 type place struct {

@@ -31,7 +31,7 @@ func (a *Agent) persist(
 		if !ok {
 			return ports.ErrLeaseLost
 		}
-		err = f(ctx, ref)
+		err = f(ports.WithOrigin(ctx, r.assignment.Origin()), ref)
 		switch domain.CodeOf(err) {
 		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge,
 			domain.CodeUnauthorized, domain.CodeForbidden:
@@ -41,8 +41,7 @@ func (a *Agent) persist(
 		if ctx.Err() != nil {
 			continue
 		}
-		a.deps.Log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id",
-			string(r.key.WorkloadID), "in", delay, "error", err)
+		r.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "in", delay, "error", err)
 		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil &&
 			ctx.Err() == nil {
 			return err // the process is ending; next checks whether ctx has ended
@@ -73,7 +72,7 @@ func (a *Agent) restore(r *run) ([]byte, error) {
 	})
 	switch {
 	case domain.IsCode(err, domain.CodeNotFound):
-		a.deps.Log.Warn("no checkpoint is left, starting from the beginning", "workload_id", string(r.key.WorkloadID))
+		r.log.Warn("no checkpoint is left, starting from the beginning")
 		return nil, nil
 	case domain.IsCode(err, domain.CodeFenced):
 		a.stop(r, ports.ErrFenced)

@@ -101,7 +101,8 @@ func (a *Agent) assign(as *ports.Assignment) {
 		agent: a, key: key, session: a.session, assignment: *as, state: ports.RunStarting,
 		sequence: as.CheckpointSequence, resumable: as.CheckpointSequence > 0, accepted: a.deps.Clock.Now(),
 	}
-	r.ctx, r.cancel = context.WithCancelCause(a.base)
+	r.log = a.about(as)
+	r.ctx, r.cancel = context.WithCancelCause(ports.WithOrigin(a.base, as.Origin()))
 	a.runs[key], a.newest[key.WorkloadID] = r, r
 	a.active++
 	a.holding.Take(&as.Resources, as.Devices, 1)
@@ -114,8 +115,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 // room, but the workload may run elsewhere by then.
 func (a *Agent) declineLocked(as *ports.Assignment, why string) {
 	a.ended.add(as.Run())
-	a.deps.Log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation,
-		"reason", why)
+	a.about(as).Info("assignment declined", "reason", why)
 	if len(a.outbox) >= outboxLimit {
 		return
 	}

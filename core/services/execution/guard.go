@@ -40,9 +40,7 @@ func (r *run) crashed(where string, p any) {
 	}
 	r.Log(ports.LogEntry{Level: domain.LevelError, Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
 	a := r.agent
-	a.deps.Log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation",
-		r.key.Generation,
-		"type", r.assignment.Type, "error", what)
+	r.log.Error("run failed: its code did not return", "workload_type", r.assignment.Type, "error", what)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r.crash != nil || r.state == ports.RunReporting {

@@ -198,7 +198,7 @@ func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing
 	for i := range batch {
 		reports[i] = batch[i].report
 	}
-	answers, err := a.deps.Plane.Report(ctx, ref, reports)
+	answers, err := a.deps.Plane.Report(ports.WithOrigin(ctx, originOf(batch)), ref, reports)
 	switch {
 	case err == nil && len(answers) == len(batch):
 		for i := range batch {
@@ -213,6 +213,17 @@ func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing
 		return a.isolate(ctx, ref, batch, err)
 	}
 	return batch, err
+}
+
+// originOf returns the origin of the first run in a batch. A call has one, though it may report on
+// several runs.
+func originOf(batch []outgoing) domain.Origin {
+	for i := range batch {
+		if r := batch[i].run; r != nil {
+			return r.assignment.Origin()
+		}
+	}
+	return domain.Origin{}
 }
 
 func refusedForGood(err error) bool {
@@ -318,8 +329,8 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 		}
 		a.abandonLocked(r, cause)
 	case domain.OutcomeIllegal, domain.OutcomeRefused:
-		a.deps.Log.Warn("report not accepted", "workload_id", string(r.key.WorkloadID), "event", string(o.report.Event),
-			"status", string(ans.Status), "reason", ans.Reason)
+		r.log.Warn("report not accepted", "event", string(o.report.Event), "status", string(ans.Status), "reason",
+			ans.Reason)
 	}
 	if ends(o.report.Event) {
 		a.removeLocked(r)

@@ -52,8 +52,7 @@ func (a *Agent) pull(r *run) error {
 		err = r.Checkpoint(ctx, data, &percent, message)
 	}
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
-		a.deps.Log.Warn("checkpoint failed", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
-			"error", err)
+		r.log.Warn("checkpoint failed", "error", err)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type run struct {
 	session    domain.SessionID
 	assignment ports.Assignment
 	workload   ports.Workload  // set by the run itself; others read it once initialised is set
+	log        *slog.Logger    // names the run and its origin
 	ctx        context.Context //nolint:containedctx // a run is its context
 	cancel     context.CancelCauseFunc
 
@@ -63,9 +65,17 @@ type run struct {
 	endedAt      time.Time
 }
 
-func (r *run) note(a *Agent, msg string, cause error) {
-	a.deps.Log.Debug(msg, "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
-		"customer_id", string(r.assignment.CustomerID), "cause", cause)
+// about returns the worker's logger for what happens to an assignment.
+func (a *Agent) about(as *ports.Assignment) *slog.Logger {
+	log := a.deps.Log.With("workload_id", string(as.WorkloadID), "customer_id", string(as.CustomerID), "generation",
+		as.Generation)
+	if o := as.Origin(); o.RequestID != "" {
+		log = log.With("request_id", o.RequestID)
+	}
+	if o := as.Origin(); !o.Trace.IsZero() {
+		log = log.With("trace_id", o.Trace.Trace())
+	}
+	return log
 }
 
 // execute is the life of a run. Its steps are deferred, so that they happen even if the run's code
@@ -76,6 +86,7 @@ func (a *Agent) execute(r *run) {
 	defer r.cancel(context.Canceled)
 	defer func() { a.finish(r, domain.CleanResult(result), err) }()
 	defer r.close()
+	r.log.Info("run started", "workload_type", r.assignment.Type)
 	result, err = a.perform(r)
 }
 
@@ -116,7 +127,7 @@ func (r *run) close() {
 	}
 	r.guard("Close", func() {
 		if err := r.workload.Close(); err != nil {
-			r.agent.deps.Log.Warn("closing a run failed", "workload_id", string(r.key.WorkloadID), "error", err)
+			r.log.Warn("closing a run failed", "error", err)
 		}
 	})
 }
@@ -142,12 +153,12 @@ func (a *Agent) started(r *run) {
 // finish finds out how a run ended, which calls the methods of its error, and reports it.
 func (a *Agent) finish(r *run, result domain.JSON, err error) {
 	rep := failure(errNoReturn)
-	defer func() { a.end(r, rep) }()
+	defer func() { r.log.Info("run ended", "result", string(a.end(r, rep))) }()
 	r.guard("the error of Execute", func() { rep = r.outcome(result, err) })
 }
 
-// end reports how a run ended and frees its slot.
-func (a *Agent) end(r *run, rep ports.Report) {
+// end reports how a run ended and frees its slot. It returns how it counts.
+func (a *Agent) end(r *run, rep ports.Report) RunResult {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.active--
@@ -156,19 +167,19 @@ func (a *Agent) end(r *run, rep ports.Report) {
 		a.counts.ended[endedKey{r.assignment.Type, RunStopped}]++
 		a.removeLocked(r)
 		a.letGoLocked(r)
-		return
+		return RunStopped
 	}
 	if r.crash != nil {
 		rep = failure(r.crash)
 	}
-	a.counts.ended[endedKey{r.assignment.Type, runResult(rep.Event)}]++
+	ended := runResult(rep.Event)
+	a.counts.ended[endedKey{r.assignment.Type, ended}]++
 	r.state, r.endedAt = ports.RunReporting, a.deps.Clock.Now()
 	r.progress = nil
 	rep.Used = r.used
-	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event",
-		string(rep.Event))
 	a.postLocked(r, rep)
 	a.nudgeLines()
+	return ended
 }
 
 // outcome returns the last report of a run. guard handles panics.

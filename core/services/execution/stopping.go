@@ -26,7 +26,7 @@ func (a *Agent) abandonLocked(r *run, cause error) {
 		return
 	}
 	r.abandoned = true
-	r.note(a, "run stopped", cause)
+	r.log.Debug("run stopped", "cause", cause)
 	a.dropReportsLocked(r)
 	if r.state == ports.RunReporting {
 		a.removeLocked(r)
@@ -95,9 +95,8 @@ func (a *Agent) withLock(f func()) {
 // inventory, where the coordinator counts it. The agent's mu is held.
 func (a *Agent) noteStuckLocked(r *run) {
 	r.stuck = true
-	a.deps.Log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id",
-		string(r.key.WorkloadID),
-		"generation", r.key.Generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
+	r.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_type",
+		r.assignment.Type, "cause", context.Cause(r.ctx))
 	a.hurry()
 }
 

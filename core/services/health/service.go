@@ -110,8 +110,6 @@ func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
 			shared[o.SessionID] = shared[o.SessionID] || o.Shared
 			t.Loss, t.Excused, t.Returned = o.Loss, o.Excused || o.Suspect && shared[o.SessionID], o.Returned
 			b.Transitions = append(b.Transitions, t)
-			s.deps.Log.Info("workload taken from lost worker", "workload_id", o.WorkloadID, "customer_id", o.CustomerID,
-				"worker_id", o.WorkerID, "generation", o.Generation, "reason", o.Loss)
 		}
 		_, err := s.deps.Applier.Apply(ctx, b)
 		return os[len(os)-1].WorkloadID, err

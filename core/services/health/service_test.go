@@ -39,9 +39,9 @@ type observer struct {
 	counts map[string]int
 }
 
-func (observer) Leader(bool, int64)                         {}
-func (observer) Transitioned(domain.Batch, []domain.Result) {}
-func (o observer) Count(name string, n int)                 { o.counts[name] += n }
+func (observer) Leader(bool, int64)                                        {}
+func (observer) Transitioned(domain.Batch, []domain.Result, time.Duration) {}
+func (o observer) Count(name string, n int)                                { o.counts[name] += n }
 
 // sender records the assignments that are sent again.
 type sender struct{ sent []domain.WorkloadID }
@@ -81,7 +81,7 @@ func newPlace(t *testing.T, change func(ports.QueueStore) ports.QueueStore) *pla
 	}, health.Deps{
 		Queue: queue, Workers: p.stores.Workers, Sender: p.sender, Observer: p.observer,
 		Applier: transitions.New(transitions.Deps{
-			Workloads: p.stores.Workloads, Notifier: notifier, Observer: p.observer,
+			Workloads: p.stores.Workloads, Notifier: notifier, Observer: p.observer, Clock: p.clock,
 		}),
 		Clock: p.clock, IDs: system.IDs{}, Leader: p.leader, Log: log,
 	})

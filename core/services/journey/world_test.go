@@ -33,15 +33,15 @@ func (i *ids) Float64() float64 { return 0.5 }
 
 type observer struct{ counts map[string]int }
 
-func (o *observer) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (o *observer) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
-func (o *observer) Checkpointed(ports.CheckpointAttempt)       {}
-func (o *observer) Transitioned(domain.Batch, []domain.Result) {}
-func (o *observer) Cycle(c ports.SchedulingCycle)              { o.counts["preempted"] += c.Preempted }
-func (o *observer) Leader(bool, int64)                         {}
-func (o *observer) Purged(domain.Kept, int)                    {}
-func (o *observer) Count(name string, n int)                   { o.counts[name] += n }
+func (o *observer) Checkpointed(ports.CheckpointAttempt)                      {}
+func (o *observer) Transitioned(domain.Batch, []domain.Result, time.Duration) {}
+func (o *observer) Cycle(c ports.SchedulingCycle)                             { o.counts["preempted"] += c.Preempted }
+func (o *observer) Leader(bool, int64)                                        {}
+func (o *observer) Purged(domain.Kept, int)                                   {}
+func (o *observer) Count(name string, n int)                                  { o.counts[name] += n }
 
 const (
 	lease = 20 * time.Second

@@ -18,7 +18,7 @@ import (
 
 type quiet struct{ ports.Observer }
 
-func (quiet) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (quiet) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
 func (quiet) Checkpointed(ports.CheckpointAttempt) {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,12 +38,12 @@ func (silent) Command(context.Context, domain.WorkerID, ...ports.Command) {}
 
 type unseen struct{ ports.Observer }
 
-func (unseen) Submitted(domain.Tier, []ports.SubmitResult) {}
+func (unseen) Submitted(domain.Tier, []ports.SubmitResult, time.Duration) {}
 
 // Checkpointed implements ports.Observer.
-func (unseen) Checkpointed(ports.CheckpointAttempt)       {}
-func (unseen) Transitioned(domain.Batch, []domain.Result) {}
-func (unseen) Count(string, int)                          {}
+func (unseen) Checkpointed(ports.CheckpointAttempt)                      {}
+func (unseen) Transitioned(domain.Batch, []domain.Result, time.Duration) {}
+func (unseen) Count(string, int)                                         {}
 
 func TestOnce_WhenTheAnswerWasNotKept_DoesNothingTwice(t *testing.T) {
 	s := memory.NewStore(system.Clock{}).Stores()
@@ -50,7 +51,8 @@ func TestOnce_WhenTheAnswerWasNotKept_DoesNothingTwice(t *testing.T) {
 		domain.Admin{})
 	require.NoError(t, err)
 	answers := &forgetful{AnswerStore: s.Answers}
-	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: silent{}, Observer: unseen{}})
+	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: silent{}, Observer: unseen{},
+		Clock: system.Clock{}})
 	svc := lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
 		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
 		Checkpoints: s.Checkpoints, Answers: answers, Notifier: silent{}, Observer: unseen{}, Clock: system.Clock{},

@@ -80,16 +80,18 @@ func (s *Service) store(
 			outcomes[i].Err = err
 			continue
 		}
+		sub.Origin = ports.OriginOf(ctx)
 		items, places = append(items, sub), append(places, i)
 	}
 	if len(items) == 0 {
 		return outcomes, nil
 	}
+	began := s.deps.Clock.Now()
 	results, err := s.submits.Do(ctx, items...)
 	if err != nil {
 		return nil, err
 	}
-	s.deps.Observer.Submitted(customer.Tier, results)
+	s.deps.Observer.Submitted(customer.Tier, results, s.deps.Clock.Now().Sub(began))
 	accepted := false
 	var full []int // indices in outcomes
 	for k, r := range results {

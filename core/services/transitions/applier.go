@@ -2,6 +2,7 @@ package transitions
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -12,6 +13,7 @@ type Deps struct {
 	Workloads ports.WorkloadStore
 	Notifier  ports.Notifier
 	Observer  ports.Observer
+	Clock     ports.Clock
 }
 
 // Applier executes batches of transitions and spreads the news. Safe for concurrent use.
@@ -26,6 +28,7 @@ func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, e
 	if len(b.Transitions) == 0 {
 		return nil, nil
 	}
+	began := a.deps.Clock.Now()
 	results, err := a.deps.Workloads.Apply(ctx, b)
 	if untakeable(err) && len(b.Transitions) > 1 {
 		return a.oneByOne(ctx, b)
@@ -33,7 +36,7 @@ func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, e
 	if err != nil {
 		return nil, err
 	}
-	a.Announce(ctx, b, results)
+	a.Announce(ctx, b, results, a.deps.Clock.Now().Sub(began))
 	return results, nil
 }
 
@@ -62,6 +65,7 @@ func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result
 	results := make([]domain.Result, len(b.Transitions))
 	for i, t := range b.Transitions {
 		single := domain.Batch{Epoch: b.Epoch, Transitions: []domain.Transition{t}}
+		began := a.deps.Clock.Now()
 		r, err := a.deps.Workloads.Apply(ctx, single)
 		if untakeable(err) && t.Reported() {
 			single.Transitions[0] = t.Plain()
@@ -77,7 +81,7 @@ func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result
 			return nil, err
 		default:
 			results[i] = r[0]
-			a.Announce(ctx, single, r)
+			a.Announce(ctx, single, r, a.deps.Clock.Now().Sub(began))
 		}
 	}
 	return results, nil
@@ -93,9 +97,9 @@ func (a *Applier) One(ctx context.Context, t domain.Transition) (domain.Result, 
 }
 
 // Announce spreads the news of a batch that was executed elsewhere (a checkpoint's transition is
-// executed by the checkpoint store).
-func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result) {
-	a.deps.Observer.Transitioned(b, results)
+// executed by the checkpoint store). took is how long that took.
+func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result, took time.Duration) {
+	a.deps.Observer.Transitioned(b, results, took)
 	wake := ""
 	updates := make([]ports.Update, 0, len(results))
 	for i := range results {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
 
+	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports/mocks"
 	"github.com/niyanta/niyanta/core/services/transitions"
@@ -30,9 +31,10 @@ func TestApplier_BatchWithABadRow_AppliesTheOthers(t *testing.T) {
 		return []domain.Result{{Outcome: domain.OutcomeApplied, WorkloadID: b.Transitions[0].WorkloadID}}, nil
 	}).Times(4)
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).Times(2)
-	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).Times(2)
+	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any()).Times(2)
 	observer.EXPECT().Count("transition_failed", 1)
-	applier := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer})
+	applier := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer,
+		Clock: system.Clock{}})
 	rs, err := applier.Apply(t.Context(), domain.Batch{Epoch: 7, Transitions: []domain.Transition{
 		{WorkloadID: "a", Event: domain.EventLose}, {WorkloadID: "bad", Event: domain.EventLose},
 		{WorkloadID: "b", Event: domain.EventLose},
@@ -49,6 +51,7 @@ func TestApplier_OtherErrors_AreNotRetriedOneByOne(t *testing.T) {
 	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeFenced, "stale leader"))
 	applier := transitions.New(transitions.Deps{
 		Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: mocks.NewMockObserver(ctrl),
+		Clock: system.Clock{},
 	})
 	_, err := applier.Apply(t.Context(),
 		domain.Batch{Epoch: 1, Transitions: []domain.Transition{{WorkloadID: "a"}, {WorkloadID: "b"}}})
@@ -78,8 +81,9 @@ func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *tes
 				return []domain.Result{{Outcome: domain.OutcomeApplied, WorkloadID: b.Transitions[0].WorkloadID}}, nil
 			}).AnyTimes()
 			notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
-			observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
-			a := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer})
+			observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any()).AnyTimes()
+			a := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer,
+				Clock: system.Clock{}})
 			for _, batch := range [][]domain.Transition{
 				{{WorkloadID: "alone", Event: domain.EventComplete, Result: `"é"`}},
 				{
@@ -108,7 +112,8 @@ func TestApplier_Each_WhenTheStoreTakesNothingOfIt_RefusesIt(t *testing.T) {
 		domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
 	observer.EXPECT().Count("transition_failed", 1)
 	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl),
-		Observer: observer}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
+		Observer: observer,
+		Clock:    system.Clock{}}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
 	require.NoError(t, err)
 	require.Equal(t, domain.OutcomeRefused, rs[0].Outcome)
 	require.NotEmpty(t, rs[0].Reason)
