@@ -41,6 +41,14 @@ func (f *federated) token(group string, claims map[string]any) string {
 	return f.issuer.Token(f, f.issuer.Claims("niyanta", all))
 }
 
+// refusedSocket asks for a WebSocket, which must be refused.
+func (f *federated) refusedSocket(why, path string) {
+	f.Helper()
+	c, ans := f.dial(f.dev.App.URL(), path, http.Header{})
+	require.Nil(f, c, why)
+	require.Equal(f, 401, ans.status, "%s: %s", why, ans.body)
+}
+
 func TestTokens_OfAProvider_WorkAsKeysOfTheirRoleDo(t *testing.T) {
 	f := newFederated(t)
 	user := f.token("users", nil)
@@ -130,13 +138,18 @@ func TestTokens_WhenOneExpires_ItsStreamAndItsSessionEnd(t *testing.T) {
 	ends, err := time.Parse(time.RFC3339Nano, in.field("expires_at").(string))
 	require.NoError(t, err)
 	assert.WithinDuration(t, until, ends, 2*time.Second)
-	f.refused(f.call("POST", "/v1/ws/tickets", token, nil), 403, "FORBIDDEN", "")
+	ticket := f.ticket(token)
+	late := f.ticket(token)
 	id := f.submit(map[string]any{
 		"workload_type": "sleep", "input_params": map[string]any{}, "run_at": "2099-01-01T00:00:00Z",
 	})
 	socket := f.socket(socketPath(id), "")
 	socket.say(`{"token":"` + token + `"}`)
 	socket.read(1)
+	byTicket := f.socket(socketPath(id)+"?ticket="+ticket, "")
+	byTicket.read(1)
+	link := f.call("POST", "/v1/session/links", token, nil)
+	require.Equal(t, 201, link.status, link.body)
 
 	req := f.request(http.MethodGet, "/v1/events", token, nil)
 	resp, err := f.client.Do(req)
@@ -147,11 +160,49 @@ func TestTokens_WhenOneExpires_ItsStreamAndItsSessionEnd(t *testing.T) {
 	}
 	assert.WithinDuration(t, until, time.Now(), 3*time.Second, "the stream ends with the token")
 	socket.rest(4401, 10*time.Second)
+	byTicket.rest(4401, 10*time.Second)
+	f.refusedSocket("its token has expired", socketPath(id)+"?ticket="+late)
+	require.Equal(t, 401, f.call("POST", "/v1/session", link.field("code").(string), nil).status)
 	require.Equal(t, 401, f.call("GET", "/v1/workloads", token, nil).status)
 	req = f.request(http.MethodGet, "/v1/workloads", "", nil)
 	cookie, _, _ := strings.Cut(in.header.Get("Set-Cookie"), ";")
 	req.Header.Set("Cookie", cookie)
 	require.Equal(t, 401, f.do(req).status, "and so does the session")
+}
+
+func TestTickets_OfTokens_CountOnceAndGiveNobodyMore(t *testing.T) {
+	f := newFederated(t)
+	id := f.submit(map[string]any{
+		"workload_type": "sleep", "input_params": map[string]any{}, "run_at": "2099-01-01T00:00:00Z",
+	})
+	open := func(ticket string) string { return socketPath(id) + "?ticket=" + ticket }
+	user, guest := f.token("users", nil), f.token("guests", nil) // of the same subject
+	mine, theirs, byKey := f.ticket(user), f.ticket(guest), f.ticket(f.dev.CustomerKey)
+	require.NotContains(t, mine, user)
+	ticket := func(t string) string { first, _, _ := strings.Cut(t, "."); return first }
+	bearer := func(t string) string { _, second, _ := strings.Cut(t, "."); return second }
+	for name, forged := range map[string]string{
+		"without its bearer":           ticket(mine),
+		"with another bearer":          ticket(f.ticket(guest)) + "." + bearer(mine),
+		"of a key, with a bearer":      ticket(f.ticket(f.dev.CustomerKey)) + "." + bearer(mine),
+		"of a key, with what is none":  byKey + ".AAAA",
+		"with a bearer that is broken": ticket(theirs) + "." + bearer(theirs)[1:],
+		"with two bearers":             f.ticket(user) + "." + bearer(mine),
+	} {
+		f.refusedSocket(name, open(forged))
+	}
+	once := f.ticket(user)
+	f.socket(open(once), "").read(1)
+	f.refusedSocket("a second time", open(once))
+
+	link := f.call("POST", "/v1/session/links", guest, nil)
+	require.Equal(t, 201, link.status, link.body)
+	in := f.call("POST", "/v1/session", link.field("code").(string), nil)
+	require.Equal(t, 200, in.status, in.body)
+	assert.Equal(t, "viewer", in.field("role"))
+	require.Equal(t, 401, f.call("POST", "/v1/session", link.field("code").(string), nil).status, "a link counts once")
+	large := f.token("users", map[string]any{"photo": strings.Repeat("x", 4000)})
+	f.refused(f.call("POST", "/v1/session/links", large, nil), 400, "INVALID_INPUT", "Authorization")
 }
 
 func TestSession_OfATokenThatIsLarge_IsRefused(t *testing.T) {

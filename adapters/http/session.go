@@ -41,9 +41,10 @@ type session struct {
 // keeps any, so that each one accepts what another has encrypted. A session is the key it was made
 // from: each of its requests is authenticated as one with that key is.
 type sessions struct {
-	aead  cipher.AEAD
-	links cipher.AEAD
-	csrf  []byte
+	aead    cipher.AEAD
+	links   cipher.AEAD
+	tickets cipher.AEAD
+	csrf    []byte
 }
 
 // newSessions derives the keys of sessions from the one that signs cursors.
@@ -53,7 +54,11 @@ func newSessions(cursorKey []byte) (sessions, error) {
 		return sessions{}, err
 	}
 	links, err := newAEAD(derive(cursorKey, "niyanta sign-in links"))
-	return sessions{cookies, links, derive(cursorKey, "niyanta csrf tokens")}, err
+	if err != nil {
+		return sessions{}, err
+	}
+	tickets, err := newAEAD(derive(cursorKey, "niyanta tickets"))
+	return sessions{cookies, links, tickets, derive(cursorKey, "niyanta csrf tokens")}, err
 }
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
@@ -156,21 +161,27 @@ func (a *api) SignIn(ctx context.Context, _ gen.SignInRequestObject) (gen.SignIn
 		return nil, domain.NewError(domain.CodeForbidden,
 			"a session does not begin another one: send the key in Authorization")
 	}
-	s.session = &session{Key: s.key, Expires: time.Now().Add(sessionLength)}
-	s.session.Expires = s.credentialsEnd() // a token may end before
-	value, err := a.sessions.encode(s.session)
+	value, err := a.begin(s)
 	if err != nil {
 		return nil, err
-	}
-	if len(value) > cookieLimit {
-		return nil, domain.Invalid("Authorization",
-			"is too large for a cookie: have the identity provider put fewer claims into its tokens")
 	}
 	seconds := int(math.Ceil(time.Until(s.session.Expires).Seconds()))
 	return gen.SignIn200JSONResponse{
 		Body:    sessionOut(s),
 		Headers: gen.SignIn200ResponseHeaders{SetCookie: opt(s.cookie(value, seconds))},
 	}, nil
+}
+
+// begin begins the session of a request that signs in, and returns the value of its cookie.
+func (a *api) begin(s *scope) (string, error) {
+	s.session = &session{Key: s.key, Expires: time.Now().Add(sessionLength)}
+	s.session.Expires = s.credentialsEnd() // a token may end before
+	value, err := a.sessions.encode(s.session)
+	if err == nil && len(value) > cookieLimit {
+		err = domain.Invalid("Authorization",
+			"is too large for a cookie: have the identity provider put fewer claims into its tokens")
+	}
+	return value, err
 }
 
 // GetSession implements GET /v1/session.

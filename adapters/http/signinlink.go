@@ -27,6 +27,10 @@ func (a *api) CreateSignInLink(
 		return nil, domain.NewError(domain.CodeForbidden,
 			"a session does not begin another one: send the key in Authorization")
 	}
+	trial := *s
+	if _, err := a.begin(&trial); err != nil {
+		return nil, err // the link could not begin a session
+	}
 	ticket, made, err := a.Tenancy.CreateTicket(ctx, s.principal)
 	if err != nil {
 		return nil, err
@@ -45,6 +49,9 @@ func (a *api) signingIn(ctx context.Context, sent string) (key string, err error
 	if !ok || !decrypt(a.sessions.links, code, &l) {
 		return sent, nil
 	}
-	_, err = a.Tenancy.RedeemTicket(ctx, l.Ticket, domain.LinkLifetime)
+	p, err := a.Tenancy.Authenticate(ctx, l.Key)
+	if err == nil {
+		_, err = a.Tenancy.RedeemTicket(ctx, l.Ticket, domain.LinkLifetime, &p)
+	}
 	return l.Key, err
 }

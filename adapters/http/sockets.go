@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,7 +157,7 @@ func (k *socket) credentials(w http.ResponseWriter) (domain.Principal, error) {
 	case k.r.Header.Get("Authorization") != "":
 		return k.a.Tenancy.Authenticate(ctx, bearer(k.r))
 	case ticket != "":
-		return k.a.Tenancy.RedeemTicket(ctx, ticket, domain.SocketTicketLifetime)
+		return k.a.redeem(ctx, ticket)
 	case k.r.Header.Get("Upgrade") == "":
 		return k.a.Tenancy.Authenticate(ctx, "")
 	}
@@ -181,7 +182,8 @@ func ticketOf(u *url.URL) (string, error) {
 		}
 	}
 	tickets := query["ticket"]
-	switch _, ok := domain.TicketDigest(query.Get("ticket")); {
+	plain, _, _ := strings.Cut(query.Get("ticket"), bearerSeparator)
+	switch _, ok := domain.TicketDigest(plain); {
 	case len(tickets) == 0:
 		return "", nil
 	case len(tickets) > 1 || !ok:

@@ -42,17 +42,6 @@ func (a *api) FollowWorkload(
 	return a.followWorkload(ctx, workloadID(req.ID), "last_event_id", deref(req.Params.LastEventID))
 }
 
-// CreateTicket implements POST /v1/ws/tickets.
-func (a *api) CreateTicket(
-	ctx context.Context, _ gen.CreateTicketRequestObject,
-) (gen.CreateTicketResponseObject, error) {
-	ticket, made, err := a.Tenancy.CreateTicket(ctx, scopeOf(ctx).principal)
-	if err != nil {
-		return nil, err
-	}
-	return gen.CreateTicket201JSONResponse{Ticket: ticket, ExpiresAt: at(made.Add(domain.SocketTicketLifetime))}, nil
-}
-
 // StreamEvents implements GET /v1/events.
 func (a *api) StreamEvents(
 	ctx context.Context, req gen.StreamEventsRequestObject,

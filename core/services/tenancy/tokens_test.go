@@ -122,8 +122,6 @@ func TestRecheck_OfAToken_EndsWithItAndWithItsCustomer(t *testing.T) {
 	again, err := s.Recheck(t.Context(), who)
 	require.NoError(t, err)
 	assert.Equal(t, who, again)
-	_, _, err = s.CreateTicket(t.Context(), who)
-	assert.Equal(t, domain.CodeForbidden, domain.CodeOf(err), "a ticket stands for a stored key")
 	_, err = s.SuspendCustomer(t.Context(), "cust_a", domain.Admin{KeyID: "admin"})
 	require.NoError(t, err)
 	assert.Equal(t, domain.CodeForbidden, domain.CodeOf(s.CheckActive(t.Context(), who)))
@@ -142,4 +140,31 @@ func TestRecheck_OfAToken_EndsWithItAndWithItsCustomer(t *testing.T) {
 	p.clock.now = p.clock.now.Add(time.Hour)
 	_, err = s.Recheck(t.Context(), boss)
 	assert.Equal(t, domain.CodeUnauthorized, domain.CodeOf(err), "it has expired")
+}
+
+func TestRedeemTicket_OfAToken_NeedsItsBearerAndEndsWithIt(t *testing.T) {
+	v := &provider{}
+	p, s, _ := withProvider(t, v)
+	v.says = domain.Identity{Subject: "ada", CustomerID: "cust_a", Roles: []string{"viewer"},
+		ExpiresAt: p.clock.Now().Add(10 * time.Second)}
+	who, err := s.Authenticate(t.Context(), aToken)
+	require.NoError(t, err)
+	redeem := func(bearer *domain.Principal) (domain.Principal, error) {
+		t.Helper()
+		ticket, _, err := s.CreateTicket(t.Context(), who)
+		require.NoError(t, err)
+		return s.RedeemTicket(t.Context(), ticket, domain.SocketTicketLifetime, bearer)
+	}
+	got, err := redeem(&who)
+	require.NoError(t, err)
+	assert.Equal(t, who, got)
+	other, without := who, who
+	other.KeyID, without.TokenExpires = "oidc:eve", time.Time{}
+	for name, bearer := range map[string]*domain.Principal{"nobody": nil, "another": &other, "a key's": &without} {
+		_, err = redeem(bearer)
+		assert.Equal(t, domain.CodeUnauthorized, domain.CodeOf(err), name)
+	}
+	p.clock.now = p.clock.now.Add(10 * time.Second)
+	_, err = redeem(&who)
+	assert.Equal(t, domain.CodeUnauthorized, domain.CodeOf(err), "the token has expired")
 }
