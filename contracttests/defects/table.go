@@ -168,9 +168,9 @@ var defects = []defect{
 	{"a ticket outlives its time on PostgreSQL", postgres + "tickets.go", "digest[:], lifetime.Microseconds())",
 		"digest[:], 2*lifetime.Microseconds())", nil, []layer{onPostgres}},
 	{"a ticket opens any customer's workload", "core/services/tenancy/tickets.go",
-		"	return s.Recheck(ctx, domain.Principal{KeyID: t.KeyID, KeyPrefix: t.KeyPrefix})\n}",
-		"	p, err := s.Recheck(ctx, domain.Principal{KeyID: t.KeyID, KeyPrefix: t.KeyPrefix})\n" +
-			"	p.Role, p.CustomerID = domain.RoleAdmin, \"\"\n	return p, err\n}",
+		"		return s.Recheck(ctx, domain.Principal{KeyID: t.KeyID, KeyPrefix: t.KeyPrefix})\n",
+		"		p, err := s.Recheck(ctx, domain.Principal{KeyID: t.KeyID, KeyPrefix: t.KeyPrefix})\n" +
+			"		p.Role, p.CustomerID = domain.RoleAdmin, \"\"\n		return p, err\n",
 		nil, []layer{tenants}},
 	{"an update is lost with its hint", "core/services/live/service.go", "if behind(end, st.position()) {",
 		"if behind(end, st.position()) && false {", nil, []layer{updates}},
