@@ -106,6 +106,7 @@ func (a *api) rpcHandler(op operation, operations http.Handler) http.Handler {
 	}
 	options := []connect.HandlerOption{
 		connect.WithSchema(op.rpc.Descriptor), connect.WithReadMaxBytes(limit),
+		connect.WithCodec(rpc.JSON("json")), connect.WithCodec(rpc.JSON("json; charset=utf-8")),
 		connect.WithCompression("gzip", nil, nil), // a bomb would be decompressed before anybody counts
 		connect.WithRequestInitializer(func(_ connect.Spec, message any) error {
 			if m, ok := message.(*dynamicpb.Message); ok {

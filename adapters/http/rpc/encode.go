@@ -56,6 +56,13 @@ func (m *Method) Request(ctx context.Context, msg protoreflect.Message) (*http.R
 			}
 		}
 	}
+	for _, name := range unknown(msg) {
+		if m.body {
+			body = append(appendKey(body, name), "null"...)
+		} else {
+			query.Add(name, "")
+		}
+	}
 	unescaped, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, fmt.Errorf("path of %s: %w", m.Procedure(), err)
@@ -102,6 +109,9 @@ func appendMessage(b []byte, msg protoreflect.Message) []byte {
 			b = appendKey(b, string(fd.Name()))
 			b = appendValue(b, fd, msg.Get(fd))
 		}
+	}
+	for _, name := range unknown(msg) {
+		b = append(appendKey(b, name), "null"...)
 	}
 	return append(b, '}')
 }
