@@ -54,9 +54,7 @@ func (w *World) step(ctx context.Context) {
 	w.clock.now = w.clock.now.Add(time.Duration(w.rng.IntN(200)) * time.Millisecond)
 	w.disturb()
 	w.certify(ctx)
-	if w.healed {
-		w.tick(ctx, lead) // a leader that is not disturbed renews its lease in time
-	}
+	w.renew(ctx)
 	switch n := w.rng.IntN(20); {
 	case n < 3:
 		w.tick(ctx, loop(n))
@@ -74,6 +72,18 @@ func (w *World) step(ctx context.Context) {
 				w.replaceWorker(k, "end")
 			}
 		}
+	}
+}
+
+// renew lets each coordinator acquire or renew leadership once a second after all faults have ended. A
+// leader that is not disturbed renews its lease in time.
+func (w *World) renew(ctx context.Context) {
+	if !w.healed || w.Now().Sub(w.renewed) < time.Second {
+		return
+	}
+	w.renewed = w.Now()
+	for _, c := range w.coordinators {
+		w.actAs(c, nil, func() { c.tick(ctx, lead) })
 	}
 }
 

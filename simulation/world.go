@@ -109,8 +109,9 @@ type World struct {
 	alone        map[domain.WorkloadID]bool // see runsAlone
 	policy       domain.Policy
 	preemption   bool
-	keys         int  // the number of the last idempotency key
-	healed       bool // no fault happens any more
+	keys         int       // the number of the last idempotency key
+	healed       bool      // no fault happens any more
+	renewed      time.Time // when leadership was last renewed since then
 	hash         uint64
 
 	running *routine // that is running now
