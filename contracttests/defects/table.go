@@ -382,6 +382,7 @@ var defects = []defect{
 	{"lines of a deleted customer stay", "core/services/erasure/service.go", "	if s.forgotten[id] {\n", "	if true {\n",
 		nil, []layer{archive}},
 	{"a waiting poll does not read assignments from the store", "core/services/controlplane/polls.go",
-		"if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil,
+		"if commands, err = s.unheard(ctx, ref, opened); err != nil || len(commands) > 0 || left <= 0 {",
+		"if err != nil || left <= 0 {", nil,
 		[]layer{plane}},
 }

@@ -89,6 +89,16 @@ func (d *database) empty(ctx context.Context) error {
 	return err
 }
 
+// untraced replaces the tracer of batches. With one, pgx does not let the panic through by which a
+// process dies in a write.
+type untraced struct{}
+
+func (untraced) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (untraced) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
 // backend returns a backend that opens a pool for each coordinator. The first pool is the world's
 // own, and its requests are no boundaries.
 func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
@@ -96,7 +106,9 @@ func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 		return servers.Traces(context.Background(), d.direct, customer, workloads)
 	}
 	return simulation.Backend{Opaque: true, Traces: traces, Open: func(w *simulation.World) (ports.Stores, error) {
-		o := postgres.Options{URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4}
+		o := postgres.Options{
+			URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4, Trace: untraced{},
+		}
 		if first := len(*opened) == 0; !first {
 			dialer := &net.Dialer{}
 			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
