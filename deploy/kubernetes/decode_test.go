@@ -37,6 +37,7 @@ var kinds = map[string]func() object{
 	"monitoring.coreos.com/v1/ServiceMonitor": func() object { return &monitoringv1.ServiceMonitor{} },
 	"monitoring.coreos.com/v1/PodMonitor":     func() object { return &monitoringv1.PodMonitor{} },
 	"monitoring.coreos.com/v1/PrometheusRule": func() object { return &monitoringv1.PrometheusRule{} },
+	"autoscaling/v2/HorizontalPodAutoscaler":  func() object { return &autoscalingv2.HorizontalPodAutoscaler{} },
 	"keda.sh/v1alpha1/ScaledObject":           func() object { return &scaledObject{} },
 	"keda.sh/v1alpha1/TriggerAuthentication":  func() object { return &triggerAuthentication{} },
 }
@@ -171,7 +172,7 @@ func every[T object](s set) (all []T) {
 // TestDecode_OfAFieldThatNoTypeHas_Fails plants an unknown field in every object inside every manifest.
 func TestDecode_OfAFieldThatNoTypeHas_Fails(t *testing.T) {
 	seen := map[string]bool{}
-	for _, manifest := range render(t, "overlays/keda") {
+	for _, manifest := range append(render(t, "overlays/keda"), render(t, "overlays/hpa")...) {
 		var v map[string]any
 		require.NoError(t, yaml.Unmarshal(manifest, &v))
 		kind := fmt.Sprint(v["apiVersion"], "/", v["kind"])

@@ -31,8 +31,8 @@ func overlays(t *testing.T) []string {
 	t.Helper()
 	found, err := filepath.Glob("overlays/*")
 	require.NoError(t, err)
-	require.Len(t, found, 3)
-	return append(found, "base")
+	require.Len(t, found, 5)
+	return append(found, "base", "testdata/keda-tls")
 }
 
 // forEach runs a test on each overlay, and on the base.
@@ -154,6 +154,9 @@ func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.
 		"postgres-url": "postgres://niyanta@db/niyanta", "nats-url": "nats://bus:4222", "redis-url": "redis://redis:6379",
 		"admin-key": "admin-key-of-tests-0123456789-abcdef", "worker-key": "worker-key-of-tests-0123456789-abcde",
 	}
+	if encrypts(s) {
+		secrets["nats-url"], secrets["redis-url"] = "tls://bus:4222", "rediss://redis:6379"
+	}
 	mounts := map[string]string{}
 	for _, v := range d.Spec.Template.Spec.Volumes {
 		if v.Secret != nil {
@@ -164,6 +167,22 @@ func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.
 	for name, value := range secrets {
 		require.NoError(s, os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600))
 	}
+	for name, from := range certificates(s.T, d.Name) {
+		raw, err := os.ReadFile(from)
+		require.NoError(s, err)
+		require.NoError(s, os.WriteFile(filepath.Join(dir, name), raw, 0o600))
+	}
+	// file returns the file that stands for one of a Secret.
+	file := func(at string) string {
+		folder, name := path.Split(at)
+		mounted := false
+		for _, m := range c.VolumeMounts {
+			ours := mounts[m.Name] == d.Name || mounts[m.Name] == d.Name+"-tls"
+			mounted = mounted || ours && m.ReadOnly && m.MountPath == path.Clean(folder)
+		}
+		assert.True(s, mounted, "%s is not in a Secret that is mounted", at)
+		return filepath.Join(dir, name)
+	}
 	var env []string
 	known := map[string]bool{}
 	for _, setting := range (bootstrap.Config{}).Settings() {
@@ -173,6 +192,9 @@ func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.
 		require.NotNil(s, from.ConfigMapRef, "secrets are files, never variables")
 		for name, value := range find[*corev1.ConfigMap](s, from.ConfigMapRef.Name).Data {
 			assert.True(s, known[name], "%s is no setting", name)
+			if strings.HasSuffix(name, "_FILE") {
+				value = file(value)
+			}
 			env = append(env, name+"="+value)
 		}
 	}
@@ -180,14 +202,8 @@ func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.
 		require.Nil(s, v.ValueFrom, "secrets are files, never variables")
 		variable, isFile := strings.CutSuffix(v.Name, "_FILE")
 		require.True(s, isFile && known[variable], "%s names no secret's file", v.Name)
-		folder, file := path.Split(v.Value)
-		require.Contains(s, secrets, file)
-		mounted := false
-		for _, m := range c.VolumeMounts {
-			mounted = mounted || mounts[m.Name] == d.Name && m.ReadOnly && m.MountPath == path.Clean(folder)
-		}
-		assert.True(s, mounted, "%s is not in a Secret that is mounted", v.Value)
-		env = append(env, v.Name+"="+filepath.Join(dir, file))
+		require.Contains(s, secrets, path.Base(v.Value))
+		env = append(env, v.Name+"="+file(v.Value))
 	}
 	cfg, err := bootstrap.Load(env)
 	require.NoError(s, err)
@@ -203,7 +219,7 @@ func TestSettings_OfEveryOverlay_AreAccepted(t *testing.T) {
 		d, c = container(s, worker)
 		worker := configure(s, d, &c, bootstrap.RoleWorker)
 		assert.Equal(s, configured.Bus, worker.Bus)
-		assert.Contains(s, worker.CoordinatorURL, "http://"+coordinator+":8080")
+		assert.Contains(s, worker.CoordinatorURL, "://"+coordinator)
 	})
 }
 
@@ -324,7 +340,13 @@ func TestIngress_OfEveryOverlay_HasTLSAndLeadsToTheCoordinators(t *testing.T) {
 }
 
 func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {
-	s := load(t, "overlays/keda")
+	for _, overlay := range []string{"overlays/keda", "testdata/keda-tls"} {
+		t.Run(path.Base(overlay), func(t *testing.T) { scalesByAPool(t, load(t, overlay)) })
+	}
+}
+
+func scalesByAPool(t *testing.T, s set) {
+	t.Helper()
 	scaled := find[*scaledObject](s, worker)
 	d, c := container(s, worker)
 	assert.Equal(t, d.Name, scaled.Spec.ScaleTargetRef.Name)
@@ -333,7 +355,8 @@ func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {
 	trigger := scaled.Spec.Triggers[0]
 	assert.Equal(t, "metrics-api", trigger.Type)
 	service := find[*corev1.Service](s, coordinator)
-	assert.Equal(t, "http://"+service.Name+"."+service.Namespace+".svc:8080/v1/scaling", trigger.Metadata["url"])
+	assert.Equal(t, scheme(s, coordinator)+"://"+service.Name+"."+service.Namespace+".svc:8080/v1/scaling",
+		trigger.Metadata["url"])
 	assert.Equal(t, "1", trigger.Metadata["targetValue"])
 
 	dc, cc := container(s, coordinator)
@@ -346,8 +369,14 @@ func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {
 	assert.Equal(t, configure(s, d, &c, bootstrap.RoleWorker).WorkerSlots, pools[0].Slots)
 
 	auth := find[*triggerAuthentication](s, trigger.AuthenticationRef.Name)
-	assert.Equal(t, "bearer", trigger.Metadata["authMode"])
-	assert.Equal(t, "token", auth.Spec.SecretTargetRef[0].Parameter)
+	modes, parameters := "bearer", []string{"token"}
+	if encrypts(s) {
+		modes, parameters = "bearer,tls", []string{"token", "ca", "cert", "key"}
+	}
+	assert.Equal(t, modes, trigger.Metadata["authMode"])
+	for i, parameter := range parameters {
+		assert.Equal(t, parameter, auth.Spec.SecretTargetRef[i].Parameter)
+	}
 	behavior := scaled.Spec.Advanced.HorizontalPodAutoscalerConfig.Behavior
 	assert.EqualValues(t, 300, *behavior.ScaleDown.StabilizationWindowSeconds)
 	assert.EqualValues(t, 10, behavior.ScaleDown.Policies[0].Value)
