@@ -101,6 +101,7 @@ verify: ## generated code, modules and formatting are current, and the OpenAPI f
 	go -C tools mod tidy -diff
 	go -C tools/oasdiff mod tidy -diff
 	go -C tools/s3 mod tidy -diff
+	go -C tools/sbom mod tidy -diff
 	go -C bench mod tidy -diff
 	go -C deploy/kubernetes mod tidy -diff
 	go vet -tags $(MEASURED) ./...
@@ -110,6 +111,9 @@ verify: ## generated code, modules and formatting are current, and the OpenAPI f
 	go build -tags noconsole ./...
 	@$(MAKE) --no-print-directory openapi
 	scripts/console verify
+
+sbom: build bin/cyclonedx-gomod ## the bill of materials of bin/niyanta, which the image has too: bin/niyanta.cdx.json
+	bin/cyclonedx-gomod bin -json -std -version "$$(git describe --tags --always)" -output bin/niyanta.cdx.json bin/niyanta
 
 portable: ## it builds on the other systems: whole on macOS and on Linux for ARM, without tests on Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
@@ -213,8 +217,11 @@ bin/protogen:      PKG := ./protogen
 $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
+bin/cyclonedx-gomod: tools/sbom/go.mod tools/sbom/go.sum
+	@mkdir -p bin
+	go -C tools/sbom build -o ../../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -1,6 +1,8 @@
 package compose_test
 
 import (
+	"debug/buildinfo"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/niyanta/niyanta/bootstrap"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 var secrets = []string{
@@ -22,9 +25,10 @@ var secrets = []string{
 	"NIYANTA_WORKER_KEY=" + "worker-key-of-tests-0123456789-abcde", "GRAFANA_PASSWORD=g",
 }
 
-func load(t *testing.T, env []string) (*types.Project, error) {
+func load(t *testing.T, env []string, more ...string) (*types.Project, error) {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{"compose.yaml"}, cli.WithEnv(env), cli.WithResolvedPaths(true))
+	files := append([]string{"compose.yaml"}, more...)
+	o, err := cli.NewProjectOptions(files, cli.WithEnv(env), cli.WithResolvedPaths(true))
 	require.NoError(t, err)
 	return o.LoadProject(t.Context())
 }
@@ -107,18 +111,38 @@ func lastFile(t *testing.T, path string) (found string) {
 }
 
 func TestPrometheus_OfTheSet_ScrapesEveryProcess(t *testing.T) {
-	raw, err := os.ReadFile("prometheus/prometheus.yaml")
+	t.Run("plain", func(t *testing.T) {
+		p, err := load(t, secrets)
+		require.NoError(t, err)
+		scrapesEveryProcess(t, p, "")
+	})
+	t.Run("with TLS", func(t *testing.T) {
+		p, err := load(t, secrets, "compose.tls.yaml")
+		require.NoError(t, err)
+		scrapesEveryProcess(t, p, "https")
+	})
+}
+
+// scrapesEveryProcess checks the configuration that Prometheus has in the set.
+func scrapesEveryProcess(t *testing.T, p *types.Project, scheme string) {
+	t.Helper()
+	var file string
+	for _, v := range p.Services["prometheus"].Volumes {
+		if v.Target == "/etc/prometheus/prometheus.yml" {
+			file = v.Source
+		}
+	}
+	raw, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var cfg struct {
 		RuleFiles     []string `yaml:"rule_files"`
 		ScrapeConfigs []struct {
 			JobName       string                       `yaml:"job_name"`
+			Scheme        string                       `yaml:"scheme"`
 			StaticConfigs []struct{ Targets []string } `yaml:"static_configs"`
 		} `yaml:"scrape_configs"`
 	}
 	require.NoError(t, yaml.Unmarshal(raw, &cfg))
-	p, err := load(t, secrets)
-	require.NoError(t, err)
 	want := map[string][]string{}
 	for name, s := range p.Services {
 		switch strings.Join(s.Command, " ") {
@@ -130,6 +154,7 @@ func TestPrometheus_OfTheSet_ScrapesEveryProcess(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for _, job := range cfg.ScrapeConfigs {
+		assert.Equal(t, scheme, job.Scheme)
 		got[job.JobName] = job.StaticConfigs[0].Targets
 		slices.Sort(want[job.JobName])
 	}
@@ -141,25 +166,96 @@ func TestPrometheus_OfTheSet_ScrapesEveryProcess(t *testing.T) {
 	require.True(t, mounted, "its rules are those of deploy/monitoring")
 }
 
-// TestDockerfile_BuildStep_StampsTheVersion runs the step of the Dockerfile that builds the program.
-func TestDockerfile_BuildStep_StampsTheVersion(t *testing.T) {
+func TestTLS_OfTheSet_IsServedAndUsedByEveryProcess(t *testing.T) {
+	p, err := load(t, secrets, "compose.tls.yaml")
+	require.NoError(t, err)
+	ca := testfiles.NewAuthority(t)
+	server, worker := ca.Issue(t, "server"), ca.Issue(t, "worker")
+	files := map[string]string{
+		"/tls/ca.crt": ca.CA, "/tls/server.crt": server.Cert, "/tls/server.key": server.Key,
+		"/tls/worker.crt": worker.Cert, "/tls/worker.key": worker.Key,
+	}
+	seen := 0
+	for name, s := range p.Services {
+		role := bootstrap.Role(strings.Join(s.Command, " "))
+		if role != bootstrap.RoleCoordinator && role != bootstrap.RoleWorker {
+			continue
+		}
+		seen++
+		assert.True(t, slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Target == "/tls" && v.ReadOnly && filepath.Base(v.Source) == "tls"
+		}), name)
+		var env []string
+		for k, v := range s.Environment {
+			value := *v
+			if strings.HasSuffix(k, "_FILE") {
+				require.Contains(t, files, value, "%s of %s", k, name)
+				value = files[value]
+			}
+			env = append(env, k+"="+value)
+		}
+		cfg, err := bootstrap.Load(env)
+		require.NoError(t, err, name)
+		require.NoError(t, cfg.Validate(role), name)
+		assert.NotEmpty(t, cfg.TLSCert, name)
+		if role == bootstrap.RoleCoordinator {
+			assert.NotEmpty(t, cfg.WorkerClientCA, name)
+			continue
+		}
+		for address := range strings.SplitSeq(cfg.CoordinatorURL, ",") {
+			assert.Regexp(t, `^https://coordinator-\d:8080$`, address)
+		}
+		assert.NotEmpty(t, cfg.CoordinatorCA, name)
+		assert.NotEmpty(t, cfg.CoordinatorCert, name)
+	}
+	assert.Equal(t, 4, seen)
+}
+
+// TestDockerfile_Steps_StampTheVersionAndListWhatIsInTheProgram runs the steps of the Dockerfile that
+// make the files of the image.
+func TestDockerfile_Steps_StampTheVersionAndListWhatIsInTheProgram(t *testing.T) {
 	file, err := os.ReadFile("Dockerfile")
 	require.NoError(t, err)
-	var step string
+	dir := t.TempDir()
+	steps := 0
 	for line := range strings.Lines(string(file)) {
-		if run, ok := strings.CutPrefix(line, "RUN "); ok && strings.Contains(run, "go build") {
-			step = run
+		run, ok := strings.CutPrefix(line, "RUN ")
+		if !ok || !strings.Contains(run, "/niyanta") {
+			continue
 		}
+		steps++
+		step := exec.Command("sh", "-ec", strings.ReplaceAll(run, " /niyanta", " "+dir+"/niyanta"))
+		step.Dir, step.Env = "../..", append(os.Environ(), "VERSION=v1.2.3-test")
+		out, err := step.CombinedOutput()
+		require.NoError(t, err, "%s", out)
 	}
-	require.Contains(t, step, " -o /niyanta ")
-	binary := filepath.Join(t.TempDir(), "niyanta")
-	build := exec.Command("sh", "-ec", strings.Replace(step, " -o /niyanta ", " -o "+binary+" ", 1))
-	build.Dir, build.Env = "../..", append(os.Environ(), "VERSION=v1.2.3-test")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	out, err = exec.Command(binary, "--version").Output()
+	require.Equal(t, 2, steps)
+	out, err := exec.Command(dir+"/niyanta", "--version").Output()
 	require.NoError(t, err)
 	assert.Contains(t, string(out), "v1.2.3-test")
+	info, err := buildinfo.ReadFile(dir + "/niyanta")
+	require.NoError(t, err)
+	raw, err := os.ReadFile(dir + "/niyanta.cdx.json")
+	require.NoError(t, err)
+	var bill struct {
+		Metadata struct {
+			Component struct{ Name, Version string }
+		}
+		Components []struct{ Name, Version string }
+	}
+	require.NoError(t, json.Unmarshal(raw, &bill))
+	assert.Equal(t, "github.com/niyanta/niyanta", bill.Metadata.Component.Name)
+	assert.Equal(t, "v1.2.3-test", bill.Metadata.Component.Version)
+	listed := map[string]string{}
+	for _, c := range bill.Components {
+		listed[c.Name] = c.Version
+	}
+	require.NotEmpty(t, info.Deps)
+	for _, m := range info.Deps {
+		assert.Equal(t, m.Version, listed[m.Path], m.Path)
+	}
+	assert.Contains(t, listed, "std")
+	assert.Contains(t, string(file), "COPY --from=build /niyanta /niyanta.cdx.json /\n")
 	assert.Contains(t, string(file), `ENTRYPOINT ["/niyanta"]`)
 	assert.Regexp(t, `(?m)^FROM \S+/distroless/\S+:nonroot$`, string(file), "not root, and nothing else in it")
 }
