@@ -78,7 +78,7 @@ func fileSize(st *syscall.Stat_t) int64 { return max(st.Blocks*512, entrySize) }
 
 // unlinked returns how much space files take that processes have removed and still hold open. It
 // sees those of processes into which this process may look.
-func (a *area) unlinked(ps []proc) (sum int64) {
+func (a *area) unlinked(pids []int) (sum int64) {
 	devices := map[uint64]bool{}
 	for _, folder := range append([]string{a.scratch}, a.folders...) {
 		var st syscall.Stat_t
@@ -87,8 +87,8 @@ func (a *area) unlinked(ps []proc) (sum int64) {
 		}
 	}
 	seen := map[[2]uint64]bool{}
-	for i := range ps {
-		held := fmt.Sprintf("/proc/%d/fd", ps[i].pid)
+	for _, pid := range pids {
+		held := fmt.Sprintf("/proc/%d/fd", pid)
 		names, _ := os.ReadDir(held) // not allowed, or gone
 		for _, n := range names {
 			var st syscall.Stat_t

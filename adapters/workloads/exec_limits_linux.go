@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ type limiter struct {
 	// stops reports whether programs can be stopped before their first instruction. Otherwise what a
 	// program starts at once may escape its limits.
 	stops bool
+	// watched is how many runs are looked at.
+	watched atomic.Int64
 }
 
 // newLimiter returns the limiter for a setting.
@@ -215,6 +218,8 @@ func (b *bounds) watch(ended <-chan struct{}) {
 	if b.how == LimitsNone {
 		return
 	}
+	b.watched.Add(1)
+	defer b.watched.Add(-1)
 	pause := time.NewTimer(watchInterval)
 	defer pause.Stop()
 	for {
@@ -229,7 +234,8 @@ func (b *bounds) watch(ended <-chan struct{}) {
 			close(b.exceeded)
 			return
 		}
-		pause.Reset(max(watchInterval, 10*time.Since(began))) // looking must not cost more than a tenth of a core
+		// Looking at all runs must not cost more than a tenth of a core.
+		pause.Reset(max(watchInterval, 10*time.Since(began)*time.Duration(b.watched.Load())))
 	}
 }
 
@@ -264,13 +270,25 @@ func (b *bounds) checkDisk(ended <-chan struct{}) error {
 	}
 	used := b.area.occupied(limit, ended)
 	if used <= limit {
-		used += b.area.unlinked(b.family.claim())
+		used += b.area.unlinked(b.members())
 	}
 	if used > limit {
 		return fmt.Errorf("the run's files in its scratch directory and in temporary folders take %d MB, and its limit is "+
 			"%d MB", used>>20, b.limits.DiskMB)
 	}
 	return nil
+}
+
+// members returns the ids of the run's processes.
+func (b *bounds) members() (pids []int) {
+	if b.group != nil {
+		pids, _ = b.group.Processes() // an error means that the group is gone
+		return pids
+	}
+	for _, p := range b.family.claim() {
+		pids = append(pids, p.pid)
+	}
+	return pids
 }
 
 // kill kills what the control group holds, so that nothing that the program started is left.

@@ -115,6 +115,9 @@ func (g *Group) Add(pid int) error {
 	return nil
 }
 
+// Processes returns the ids of the processes in the group.
+func (g *Group) Processes() ([]int, error) { return processes(g.of["pids"]) }
+
 // Usage returns what the group has used.
 func (g *Group) Usage() (u Usage, err error) {
 	at := func(controller, file string) string { return filepath.Join(g.of[controller], file) }
