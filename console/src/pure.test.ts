@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { AuditEvent, LiveEvent } from "./api/types";
-import { plain } from "./lib/ansi";
+import { escaped, plain } from "./lib/ansi";
 import { noteServerTime, serverTime } from "./lib/clock";
 import { find, readFilters, selection, writeFilters } from "./lib/filters";
 import { clockMillis, duration } from "./lib/format";
@@ -178,6 +178,11 @@ test("durations have at most two units", () => {
 describe("what programs write", () => {
   test("neither controls a terminal nor reorders text", () => {
     expect(plain("\x1b[31mred\x1b[0m \x1b]0;title\x07a\u202egpj.exe\u2066\u200f")).toBe("red agpj.exe");
+  });
+  test("shows in JSON what would reorder it, and stays the same JSON", () => {
+    const json = JSON.stringify({ a: "invoice\u202egpj.exe" });
+    expect(escaped(json)).toBe('{"a":"invoice\\u202egpj.exe"}');
+    expect(JSON.parse(escaped(json))).toEqual(JSON.parse(json));
   });
 });
 

@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
 import { auditColumns, auditRows } from "../api/exports";
 import { adminAudit, type AdminAuditFilters } from "../api/queries";
+import { escaped, plain } from "../lib/ansi";
 import { useSession } from "../session";
 import { Empty, Field, Loaded, Scroll, Time } from "../ui/parts";
 import { Export } from "../ui/export";
@@ -57,7 +58,7 @@ function List() {
                     <td><Pick name="event_type" value={e.event_type} /></td>
                     <td><Pick name="target_id" value={e.target_id} /></td>
                     <td>{e.customer_id ? <Pick name="customer_id" value={e.customer_id} /> : "–"}</td>
-                    <td><Pick name="actor_id" value={e.actor_id} /> <span className="muted">{e.actor_name}</span></td>
+                    <td><Pick name="actor_id" value={e.actor_id} /> <span className="muted">{plain(e.actor_name)}</span></td>
                     <td className="mono">{e.address}</td>
                     <td><Diff before={e.before} after={e.after} /></td>
                   </tr>
@@ -86,7 +87,7 @@ function Diff({ before, after }: { before: Side; after: Side }) {
       <summary>{keys.length === 1 ? keys[0] : `${keys.length} fields`}</summary>
       {keys.map((k) => (
         <div key={k} className="mono">
-          {k}: {before && <del>{show(before[k])}</del>} {after && <ins>{show(after[k])}</ins>}
+          {k}: {before && <del>{escaped(show(before[k]))}</del>} {after && <ins>{escaped(show(after[k]))}</ins>}
         </div>
       ))}
     </details>

@@ -4,6 +4,7 @@ import { Link, useParams, useSearchParams } from "react-router";
 import { api, must } from "../api/client";
 import { customer, customerKeys } from "../api/queries";
 import type { CustomerUsage, Key, Tier } from "../api/types";
+import { plain } from "../lib/ansi";
 import { number } from "../lib/format";
 import { useSession } from "../session";
 import { Copy, Dialog, Facts, Failure, Loaded, Meter, State, Scroll, Time } from "../ui/parts";
@@ -27,7 +28,7 @@ function One() {
       <header className="subject">
         <p className="crumbs"><Link to="/customers">Customers</Link></p>
         <div className="line">
-          <h1>{c.data.name} <span className="mono id">{id}</span></h1>
+          <h1>{plain(c.data.name)} <span className="mono id">{id}</span></h1>
           <span className="actions">
             <Link className="button" to={`/workloads?${new URLSearchParams({ customer: id })}`}>Workloads</Link>
             <Link className="button" to={`/audit?${new URLSearchParams({ customer_id: id })}`}>Who changed it</Link>
@@ -165,7 +166,7 @@ function Keys({ id }: { id: string }) {
           <thead><tr><th>Key</th><th>Name</th><th>Role</th><th>Begins with</th><th>Created</th><th>Expires</th><th /></tr></thead>
           <tbody>{shown.map((k) => (
             <tr key={k.key_id} className={k.revoked_at ? "gone" : ""}>
-              <td className="mono">{k.key_id}</td><td>{k.name || "–"}</td><td>{k.role}</td><td className="mono">{k.prefix}…</td>
+              <td className="mono">{k.key_id}</td><td>{plain(k.name) || "–"}</td><td>{k.role}</td><td className="mono">{k.prefix}…</td>
               <td><Time short at={k.created_at} /></td><td>{k.expires_at ? <Time at={k.expires_at} /> : "never"}</td>
               <td className="r">{k.revoked_at ? <>revoked <Time short at={k.revoked_at} /></> : <><button className="quiet small" onClick={() => rotate(k)}>Rotate</button><button className="quiet small" onClick={() => setRevoking(k.key_id)}>Revoke</button></>}</td>
             </tr>

@@ -4,6 +4,7 @@ import { Link, useNavigate } from "react-router";
 import { api, must } from "../api/client";
 import { customers } from "../api/queries";
 import type { Customer, Tier } from "../api/types";
+import { plain } from "../lib/ansi";
 import { number } from "../lib/format";
 import { useSession } from "../session";
 import { Dialog, Empty, Failure, Loaded, State, Scroll, Time } from "../ui/parts";
@@ -33,7 +34,7 @@ function List() {
                   <tr key={c.customer_id} data-row>
                     <td><State of={customerState(c)} /></td>
                     <td><Link data-open to={`/customers/${c.customer_id}`}>{c.customer_id}</Link></td>
-                    <td>{c.name}</td><td>{c.tier}</td>
+                    <td>{plain(c.name)}</td><td>{c.tier}</td>
                     <td className="r num">{number(c.limits.max_concurrent_workloads)}</td>
                     <td className="r num">{number(c.limits.max_queue_depth)}</td>
                     <td className="r num">{c.limits.rate_limit_per_sec}</td>

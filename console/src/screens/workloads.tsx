@@ -6,6 +6,7 @@ import { live } from "../api/live";
 import { workloadColumns, workloadRows } from "../api/exports";
 import { listOf, newerThan } from "../api/queries";
 import { isFinal, statuses, type Workload } from "../api/types";
+import { plain } from "../lib/ansi";
 import { hasText, readFilters, writeFilters, type Filters } from "../lib/filters";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
@@ -21,7 +22,8 @@ const rowHeight = 33;
 export function Workloads() {
   const { admin, acts } = useSession();
   const [query, setQuery] = useSearchParams();
-  const f = useMemo(() => readFilters(query), [query]);
+  // An address that an administrator shares may name a customer, which is who looks at it.
+  const f = useMemo(() => ({ ...readFilters(query), ...(admin ? {} : { customer: undefined }) }), [query, admin]);
   const set = (change: Partial<Filters>) => setQuery(writeFilters({ ...f, ...change }), { replace: true });
   useBeginning(f, admin);
   const list = useInfiniteQuery(listOf(f, admin));
@@ -272,7 +274,7 @@ function columnsOf(admin: boolean, acts: boolean): ColumnDef<Workload>[] {
 /** Where names the worker of a workload, or says why it has none. */
 function Where({ w }: { w: Workload }) {
   if (w.worker_id) return w.worker_id;
-  const why = w.status_reason || w.last_worker_id || "–";
+  const why = plain(w.status_reason || w.last_worker_id || "–");
   return <span className="muted" title={why}>{why}</span>;
 }
 

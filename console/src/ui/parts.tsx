@@ -2,6 +2,7 @@ import { useEffect, useId, useRef, useState, useSyncExternalStore, type ReactNod
 import { Link } from "react-router";
 import { ApiError } from "../api/client";
 import type { Status } from "../api/types";
+import { plain } from "../lib/ansi";
 import { serverTime } from "../lib/clock";
 import { ago, local } from "../lib/format";
 
@@ -197,7 +198,7 @@ export function Labels({ of }: { of: Record<string, string> }) {
   return (
     <>
       {Object.entries(of).map(([k, v]) => (
-        <Link key={k} className="chip" to={`/workloads?${new URLSearchParams({ label: `${k}=${v}` })}`}>{k}={v}</Link>
+        <Link key={k} className="chip" to={`/workloads?${new URLSearchParams({ label: `${k}=${v}` })}`}>{plain(`${k}=${v}`)}</Link>
       ))}
     </>
   );

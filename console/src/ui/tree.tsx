@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { escaped } from "../lib/ansi";
 import { ExactNumber, printExact, type Json } from "../lib/json";
 import { download } from "./download";
 import { Copy } from "./parts";
@@ -22,10 +23,10 @@ export function Tree({ value, name }: { value: Json; name: string }) {
 
 function Node({ value, depth, label }: { value: Json; depth: number; label?: string }) {
   const [shown, setShown] = useState(first);
-  const head = label !== undefined && <span className="key">{label}: </span>;
+  const head = label !== undefined && <span className="key">{escaped(label)}: </span>;
   if (value === null || typeof value !== "object" || value instanceof ExactNumber) {
     const kind = value === null ? "null" : value instanceof ExactNumber ? "number" : typeof value;
-    return <div className="leaf">{head}<span className={`v-${kind}`}>{printExact(value)}</span></div>;
+    return <div className="leaf">{head}<span className={`v-${kind}`}>{escaped(printExact(value))}</span></div>;
   }
   const items = Array.isArray(value) ? value.map((v, i) => [String(i), v] as const) : Object.entries(value);
   const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];

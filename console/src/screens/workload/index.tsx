@@ -39,7 +39,7 @@ export function Workload() {
           {(d.status === "PENDING" || d.status === "REDISTRIBUTING") && <Why id={id} customer={d.customer_id} type={d.workload_type} />}
           {d.error_message && (
             <section className="notice bad">
-              <strong>{d.error_type ?? "error"}</strong>
+              <strong>{plain(d.error_type ?? "error")}</strong>
               <pre>{plain(d.error_message)}</pre>
             </section>
           )}
@@ -112,7 +112,7 @@ function Head({ w }: { w: Exact }) {
       <p className="sentence"><State of={w.status} /> <span>{inWords(w)}</span></p>
       <div className="meta">
         <Progress percent={w.progress_percent} done={isFinal(w.status)} />
-        {w.progress_message && <span>{w.progress_message}</span>}
+        {w.progress_message && <span>{plain(w.progress_message)}</span>}
         <span className="muted">{w.customer_id}</span>
         <span className="muted num">priority {w.priority}</span>
         <span className="muted num">generation {w.generation}</span>
@@ -127,7 +127,7 @@ function Head({ w }: { w: Exact }) {
 
 /** inWords says what the workload does, or why it does nothing. */
 function inWords(w: Exact): string {
-  const reason = w.status_reason ? `: ${w.status_reason}` : "";
+  const reason = w.status_reason ? `: ${plain(w.status_reason)}` : "";
   const ran = w.started_at && w.completed_at ? duration(Date.parse(w.completed_at) - Date.parse(w.started_at)) : "";
   const took = !ran ? "" : w.generation > 1 ? `; its last run took ${ran}` : ` after ${ran}`;
   switch (w.status) {
@@ -212,7 +212,7 @@ function Events({ events }: { events: AuditEvent[] }) {
               <td className="r num">{e.details.generation}</td>
               <td>{e.details.worker_id ?? "–"}</td>
               <td><span className="muted">{e.actor_type}</span> {e.actor_id}</td>
-              <td>{e.details.reason ?? ""}</td>
+              <td>{plain(e.details.reason ?? "")}</td>
             </tr>
           ))}
         </tbody>

@@ -1,4 +1,5 @@
 import { useSearchParams } from "react-router";
+import { plain } from "../../lib/ansi";
 import { duration, local } from "../../lib/format";
 import { ticks, type Attempt } from "../../lib/timeline";
 import { State, useNow } from "../../ui/parts";
@@ -88,10 +89,10 @@ const words: Record<NonNullable<Attempt["end"]>["kind"], string> = {
   COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled", PENDING: "waits", SCHEDULED: "scheduled", RUNNING: "runs",
 };
 
-const ending = (a: Attempt) => (a.end ? `${words[a.end.kind]} at ${local(a.end.at)}${a.end.reason ? `: ${a.end.reason}` : ""}` : "");
+const ending = (a: Attempt) => (a.end ? `${words[a.end.kind]} at ${local(a.end.at)}${a.end.reason ? `: ${plain(a.end.reason)}` : ""}` : "");
 
 function End({ a }: { a: Attempt }) {
   if (!a.end) return null;
   const state = a.end.kind === "RETRYING" ? "FAILED" : a.end.kind === "DECLINED" || a.end.kind === "RELEASED" ? "PENDING" : a.end.kind;
-  return <span title={ending(a)}><State of={state}>{words[a.end.kind]}</State> <span className="muted">{a.end.reason}</span></span>;
+  return <span title={ending(a)}><State of={state}>{words[a.end.kind]}</State> <span className="muted">{plain(a.end.reason)}</span></span>;
 }
