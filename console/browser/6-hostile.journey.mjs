@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test, { before } from "node:test";
-import { call, folder, onboard, open, signIn, submit, until, url, workload } from "./setup.mjs";
+import { adminKey, call, check, folder, go, onboard, open, signIn, submit, until, url, workload } from "./setup.mjs";
 
 const html = `<img src=x onerror=alert(1)><script>alert(2)</script>`;
 const link = "javascript:alert(3)";
@@ -28,6 +28,40 @@ before(async () => {
   const failed = (await submit(evil, "exec", { command: ["sh", "-c", noisy] }, { labels })).workload_id;
   await until(async () => (await workload(evil, failed)).status === "FAILED", "the program fails", 120);
   all = { waits, failed };
+});
+
+/** harmless fails if a page runs what it shows, links to what is no page, or shows a control character. */
+async function harmless(page, name) {
+  const found = await page.evaluate(() => ({
+    images: document.querySelectorAll("main img, main script, main iframe").length,
+    links: [...document.querySelectorAll("a")].map((a) => a.protocol).filter((p) => !/^(https?|blob):$/.test(p)),
+    // eslint-disable-next-line no-control-regex
+    controls: /[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]/.test(document.querySelector("main").innerText),
+    title: document.title,
+  }));
+  assert.deepEqual({ ...found, title: "" }, { images: 0, links: [], controls: false, title: "" }, name);
+  assert.doesNotMatch(found.title, /title|</);
+  await check(page, name);
+}
+
+test("what a tenant writes stays text on every page, for it and for administrators", async (t) => {
+  for (const key of [evil.key, adminKey]) {
+    const page = await open(t, { allow: [/status of 404/] });
+    page.on("dialog", (d) => assert.fail(`a dialog: ${d.message()}`));
+    await signIn(page, key);
+    const pages = [
+      ["/", ".tiles"], [`/workloads?customer=${evil.id}`, "[data-row]"], ["/queues", "main"],
+      ...["logs", "data", "audit", "details", "checkpoints"].flatMap((tab) => [all.waits, all.failed].map((id) => [`/workloads/${id}?tab=${tab}`, "[role=tabpanel] > *"])),
+      [`/workloads?q=${encodeURIComponent(html)}`, "main"], [`/workloads?type=${encodeURIComponent(html)}`, "main"],
+      [`/workloads/${encodeURIComponent(html)}`, ".notice"],
+      ...(key === adminKey ? [["/customers", "td"], [`/customers/${evil.id}`, ".facts"], [`/audit?customer_id=${evil.id}`, "td"]] : []),
+    ];
+    for (const [path, ready] of pages) {
+      await go(page, path, ready);
+      await page.locator(".skeleton").first().waitFor({ state: "detached" });
+      await harmless(page, path);
+    }
+  }
 });
 
 test("integers keep every digit and deep values open", async (t) => {
