@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen bin/protoc-gen-go bin/protoc-gen-connect-go bin/protogen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
-MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,trace,typescript
+MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,scale,streams,trace,typescript
 # Everything that `make generate` writes.
 GENERATED := $(shell git ls-files '*.gen.go' '*.pb.go' '*.connect.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/operations/metrics.md docs/cli 2>/dev/null)
 
@@ -169,6 +169,10 @@ browser: ## the console in Chromium, on memory and PostgreSQL, every page in eac
 	scripts/ensure-deps browser
 	go test ./console/browser -timeout 40m -count=1 -v -whole -shots $(CURDIR)/bin/browser
 
+console-scale: ## the console beside 1,000,000 finished and 100,000 waiting, on PostgreSQL: pages, scrolling, a batch of 50,000, memory (minutes)
+	scripts/ensure-deps browser
+	go test -tags scale ./console/browser -run BesideAMillion -timeout 40m -count=1 -v -shots $(CURDIR)/bin/browser
+
 recovery: ## how long recovery takes with every default in force (minutes)
 	go test -tags recovery -run 'RecoveryTimes|RecoveryFigures' -timeout 40m -count=1 -v ./cmd/niyanta
 
@@ -224,4 +228,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console console-scale chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
