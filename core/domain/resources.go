@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Milli is an amount in thousandths: of a core, or of a GPU. Sums of it are exact.
@@ -93,6 +94,10 @@ const (
 	maxCustom    = 32
 	maxAmount    = 1 << 40
 )
+
+// ResourceNames returns the names of the resources that are not custom, in the order in which they are
+// shown.
+func ResourceNames() []string { return []string{"cpu_cores", "memory_mb", "disk_mb", "gpus"} }
 
 // DefaultLimits are the limits of a config that states none.
 func DefaultLimits() Amounts { return Amounts{CPUCores: One, MemoryMB: 512, DiskMB: 1024} }
@@ -197,6 +202,9 @@ func (o Offer) Validate(field string) error {
 		if err := validateText(field+".devices.id", d.ID, 1, 63); err != nil {
 			return err
 		}
+		if strings.Contains(d.ID, ",") { // programs get the ids as a list with commas
+			return Invalid(field+".devices.id", "%q must not contain a comma", d.ID)
+		}
 		if seen[d.ID] {
 			return Invalid(field+".devices.id", "%q must be stated once", d.ID)
 		}
@@ -249,6 +257,9 @@ func validateCustom(field string, custom map[string]int64) error {
 	for _, name := range slices.Sorted(maps.Keys(custom)) {
 		if err := validateText(field, name, 1, 63); err != nil {
 			return err
+		}
+		if slices.Contains(ResourceNames(), name) {
+			return Invalid(field+"."+name, "must be stated beside custom, not in it")
 		}
 		if custom[name] < 0 || custom[name] > maxAmount {
 			return Invalid(field+"."+name, "must be 0 to %d", int64(maxAmount))

@@ -28,7 +28,7 @@ func (p *Planner) Usage() []domain.ResourceUsage {
 	for _, sum := range u {
 		out = append(out, *sum)
 	}
-	first := []string{"cpu_cores", "memory_mb", "disk_mb", "gpus"}
+	first := domain.ResourceNames()
 	place := func(r domain.ResourceUsage) int {
 		if i := slices.Index(first, r.Resource); i >= 0 {
 			return i
