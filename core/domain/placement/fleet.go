@@ -14,6 +14,9 @@ type fleet struct {
 	now     time.Time
 	workers []*fleetWorker
 	devices int // of all workers
+	// changed has the places of the workers that have changed since, as often as they have. Each
+	// shape knows up to where it has followed.
+	changed []int
 	shapes  map[string]*shape
 	// fragmentation is nil where it makes no difference.
 	fragmentation *fragmentation
@@ -30,6 +33,7 @@ type fleet struct {
 // fleetWorker is one healthy worker with what it holds.
 type fleetWorker struct {
 	*domain.Worker
+	place    int // in fleet.workers
 	used     int // slots taken
 	ending   int // of those, slots kept by runs that have ended but have not returned
 	suspects int // suspects held; see domain.State.Suspect
@@ -54,22 +58,37 @@ type fleetWorker struct {
 	state     *deviceState // nil without devices, or where fragmentation makes no difference
 }
 
-// shape is the list of workers that can run one kind of work. Workers without a free slot are
-// removed from the candidates, because within a batch no slot becomes free.
+// shape is the workers that could run one kind of work if they were empty, in the order of
+// fleet.workers.
 type shape struct {
-	index      int            // shapes are numbered
-	admits     []*fleetWorker // all that could run it if they were empty
-	candidates []scored
+	index      int // shapes are numbered
+	candidates []candidate
+	at         []int32 // by the place of a worker, the index of its candidate; negative: it is none
 	// measured reports whether a choice among the candidates can fragment devices. allows has the
 	// models of devices that the work may get, by their index.
 	measured bool
 	allows   []bool
+	followed int // the length of fleet.changed when the candidates were brought up to date
 }
 
-type scored struct {
-	w     *fleetWorker
-	score int
+// candidate is a worker with what a choice needs to know about it. It is computed again only when the
+// worker has changed.
+type candidate struct {
+	w           *fleetWorker
+	adds        float64 // see choice.adds
+	used, slots int32
+	score       int16
+	room        room
 }
+
+// room says whether a worker has room for one more workload of a shape.
+type room int8
+
+const (
+	roomNone    room = iota
+	roomForAny       // for each workload of the shape
+	roomForSome      // that depends on the workload: devices are reserved there, or anti rules hold
+)
 
 // everyCustomer is the key of anti rules that bind the work of every customer.
 const everyCustomer domain.CustomerID = ""
@@ -91,7 +110,7 @@ func newFleet(s Snapshot) fleet {
 		if s.Workers[i].Status != domain.WorkerHealthy {
 			continue
 		}
-		w := &fleetWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
+		w := &fleetWorker{Worker: &s.Workers[i], place: len(f.workers), hash: hashOf(string(s.Workers[i].ID))}
 		w.holding = domain.NewHolding(&w.Resources)
 		bySession[w.SessionID] = w
 		f.workers = append(f.workers, w)
@@ -125,18 +144,20 @@ func (f *fleet) freeSlots() int {
 // take gives a workload of the lane, which ends at end at the latest, to the worker. It returns the
 // devices that it gets.
 func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane, end time.Time) []domain.DeviceShare {
-	if !s.measured || w.state == nil {
-		devices := w.open(l, end).Choose(&l.Resources, nil)
-		f.hold(w, l, devices, 1)
-		return devices
+	var prefer func(domain.Device, domain.Milli) bool
+	if s.measured && w.state != nil {
+		best := f.fragmentation.choose(w, s, l, end).device
+		prefer = func(d domain.Device, left domain.Milli) bool {
+			return rest{f.fragmentation.models[d.Model], left} == best
+		}
 	}
-	m := f.fragmentation
-	best := m.choose(w, s, l, end).device
-	devices := w.open(l, end).Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
-		return rest{m.models[d.Model], left} == best
-	})
+	devices := w.open(l, end).Choose(&l.Resources, prefer)
 	f.hold(w, l, devices, 1)
-	m.update(w)
+	if s.measured {
+		f.remeasure(w)
+	} else {
+		f.changed = append(f.changed, w.place)
+	}
 	return devices
 }
 
@@ -184,47 +205,78 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	if s := f.shapes[key]; s != nil {
 		return s
 	}
-	s := &shape{index: len(f.shapes)}
-	for _, w := range f.workers {
-		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) && w.tooSmall(l) == "" {
-			s.candidates = append(s.candidates, scored{w, scoreOf(&l.Affinity, w.Worker)})
-			s.admits = append(s.admits, w)
-		}
-	}
+	s := &shape{index: len(f.shapes), followed: len(f.changed), at: make([]int32, len(f.workers))}
 	if m := f.fragmentation; m != nil && !l.Resources.IsZero() {
 		s.measured, s.allows = true, make([]bool, len(m.models))
 		for model, n := range m.models {
 			s.allows[n] = l.Resources.Allows(model)
 		}
 	}
+	for _, w := range f.workers {
+		s.at[w.place] = -1
+		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) && w.tooSmall(l) == "" {
+			k := candidate{w: w, slots: int32(w.Slots), score: int16(scoreOf(&l.Affinity, w.Worker))} //nolint:gosec // bounded
+			f.assess(&k, s, l)
+			s.at[w.place] = int32(len(s.candidates)) //nolint:gosec // bounded
+			s.candidates = append(s.candidates, k)
+		}
+	}
 	f.shapes[key] = s
 	return s
+}
+
+// follow brings the candidates up to date.
+func (f *fleet) follow(s *shape, l *domain.Lane) {
+	for _, place := range f.changed[s.followed:] {
+		if i := s.at[place]; i >= 0 {
+			f.assess(&s.candidates[i], s, l)
+		}
+	}
+	s.followed = len(f.changed)
+}
+
+// assess computes what is kept about a candidate of a shape, which the lane has.
+func (f *fleet) assess(k *candidate, s *shape, l *domain.Lane) {
+	w := k.w
+	k.used = int32(w.used) //nolint:gosec // bounded
+	switch {
+	case w.used >= w.Slots:
+		k.room = roomNone
+	case w.repelled != nil || w.kept != nil:
+		k.room = roomForSome
+	case !w.hasRoomIn(&w.holding, l):
+		k.room = roomNone
+	default:
+		k.room = roomForAny
+		if s.measured {
+			k.adds = f.fragmentation.choose(w, s, l, time.Time{}).adds
+		}
+	}
 }
 
 // choose returns the best worker for the candidate: the one with the highest score, then the one
 // where it leaves the least fragmentation, then the least utilised one, then one by a stable hash, so
 // that equally good workers share the work. If there is none, it returns the obstacle.
-func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
+func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best candidate, obstacle domain.Obstacle) {
+	f.follow(s, l)
 	var bestHash, idHash uint64
-	var adds, leastAdds float64
 	declined, suspects, reserved := false, false, false
 	end := f.endOf(l, c)
 	alone := !c.SuspectSince.IsZero() // a suspect first looks for a worker without another suspect
-	for i := 0; i < len(s.candidates); i++ {
-		k := s.candidates[i]
-		if k.w.used >= k.w.Slots { // full for the rest of the batch
-			last := len(s.candidates) - 1
-			s.candidates[i] = s.candidates[last]
-			s.candidates = s.candidates[:last]
-			i--
+	for i := range s.candidates {
+		k := &s.candidates[i]
+		if k.room == roomNone || best.w != nil && k.score < best.score {
 			continue
 		}
-		if best.w != nil && k.score < best.score {
-			continue
-		}
-		if !k.w.hasRoomFor(l, end) {
-			reserved = reserved || k.w.kept != nil && k.w.hasRoomIn(&k.w.holding, l)
-			continue
+		adds := k.adds
+		if k.room == roomForSome {
+			if !k.w.hasRoomFor(l, end) {
+				reserved = reserved || k.w.kept != nil && k.w.hasRoomIn(&k.w.holding, l)
+				continue
+			}
+			if s.measured {
+				adds = f.fragmentation.choose(k.w, s, l, end).adds
+			}
 		}
 		if len(c.Declines) > 0 && c.Declined(k.w.ID, f.now) {
 			declined = true
@@ -234,34 +286,33 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 			suspects = true
 			continue
 		}
-		if s.measured {
-			adds = f.fragmentation.choose(k.w, s, l, end).adds
-		}
-		if best.w != nil && k.score == best.score && adds == leastAdds {
-			// used/slots compared as a cross product, without division.
-			mine, theirs := k.w.used*best.w.Slots, best.w.used*k.w.Slots
-			if mine > theirs {
+		hash := uint64(0)
+		if best.w != nil && k.score == best.score {
+			if adds > best.adds {
 				continue
 			}
-			if mine == theirs {
-				if idHash == 0 {
-					idHash = hashOf(string(c.ID)) | 1
-				}
-				if bestHash == 0 {
-					bestHash = mix(idHash^best.w.hash^f.seed) | 1
-				}
-				h := mix(idHash^k.w.hash^f.seed) | 1
-				if h > bestHash || h == bestHash && k.w.ID > best.w.ID {
+			if adds == best.adds {
+				// used/slots compared as a cross product, without division.
+				mine, theirs := int64(k.used)*int64(best.slots), int64(best.used)*int64(k.slots)
+				if mine > theirs {
 					continue
 				}
-				best, bestHash = k, h
-				continue
+				if mine == theirs {
+					if idHash == 0 {
+						idHash = hashOf(string(c.ID)) | 1
+					}
+					if bestHash == 0 {
+						bestHash = mix(idHash^best.w.hash^f.seed) | 1
+					}
+					hash = mix(idHash^k.w.hash^f.seed) | 1
+					if hash > bestHash || hash == bestHash && k.w.ID > best.w.ID {
+						continue
+					}
+				}
 			}
 		}
-		if best.w != nil && k.score == best.score && adds > leastAdds {
-			continue
-		}
-		best, bestHash, leastAdds = k, 0, adds
+		best, bestHash = *k, hash
+		best.adds = adds
 	}
 	switch {
 	case best.w != nil:
@@ -276,7 +327,7 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 		return best, obstacleDeclined
 	case reserved:
 		return best, obstacleReserved
-	case len(s.admits) > 0:
+	case len(s.candidates) > 0:
 		return best, domain.ObstacleFull
 	}
 	return best, domain.ObstacleUnplaceable

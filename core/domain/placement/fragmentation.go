@@ -22,6 +22,8 @@ import (
 // own state is replaced.
 type fragmentation struct {
 	classes []mixClass
+	kinds   []deviceKind
+	found   []found // in the space that is measured, by kind
 	models  map[string]int
 	states  map[string]*deviceState
 	key     []byte
@@ -31,20 +33,31 @@ type fragmentation struct {
 type mixClass struct {
 	weight  float64 // the weights of all classes add up to 1
 	amounts domain.Amounts
+	kind    int // of its devices, an index
+}
+
+// deviceKind is what classes of the mix need of devices.
+type deviceKind struct {
 	devices int
 	share   domain.Milli
 	allows  []bool // by model
 }
 
+// found is what a space has for a kind.
+type found struct {
+	tooFull domain.Milli // what is free on devices that are too full
+	fit     int          // workloads that the devices are enough for
+}
+
 // deviceState is the state of the free resources of a worker with devices.
 type deviceState struct {
-	room
+	space
 	fragmented float64
 	choices    []choice // by shape.index
 }
 
-// room is what is free on a worker.
-type room struct {
+// space is what is free on a worker.
+type space struct {
 	left    domain.Amounts
 	devices []rest // by model, then by how much is left
 	total   domain.Milli
@@ -89,19 +102,31 @@ func newFragmentation(mix []domain.MixClass, workers []*fleetWorker) *fragmentat
 	}
 	for i := range mix {
 		r := &mix[i].Resources
-		c := mixClass{weight: mix[i].Weight / all, amounts: r.Amounts, allows: make([]bool, len(f.models))}
-		c.devices, c.share = r.PerDevice()
-		for model, n := range f.models {
-			c.allows[n] = r.Allows(model)
-		}
-		if c.weight > 0 {
-			f.classes = append(f.classes, c)
+		if mix[i].Weight > 0 {
+			f.classes = append(f.classes, mixClass{mix[i].Weight / all, r.Amounts, f.kindOf(r)})
 		}
 	}
+	f.found = make([]found, len(f.kinds))
 	for _, w := range workers {
 		f.update(w)
 	}
 	return f
+}
+
+// kindOf returns the index of the kind of devices that a workload needs.
+func (f *fragmentation) kindOf(r *domain.Resources) int {
+	k := deviceKind{allows: make([]bool, len(f.models))}
+	k.devices, k.share = r.PerDevice()
+	for model, n := range f.models {
+		k.allows[n] = r.Allows(model)
+	}
+	i := slices.IndexFunc(f.kinds, func(o deviceKind) bool {
+		return o.devices == k.devices && o.share == k.share && slices.Equal(o.allows, k.allows)
+	})
+	if i < 0 {
+		i, f.kinds = len(f.kinds), append(f.kinds, k)
+	}
+	return i
 }
 
 func (f *fragmentation) has(model string) bool {
@@ -123,7 +148,7 @@ func (f *fragmentation) update(w *fleetWorker) {
 
 // stateOf returns the state of what the holding leaves free on the worker.
 func (f *fragmentation) stateOf(w *fleetWorker, h *domain.Holding) *deviceState {
-	r := room{left: h.Left(), devices: make([]rest, len(w.Resources.Devices))}
+	r := space{left: h.Left(), devices: make([]rest, len(w.Resources.Devices))}
 	for i := range r.devices {
 		r.devices[i] = rest{f.models[w.Resources.Devices[i].Model], max(h.Free(i), 0)}
 		r.total += r.devices[i].left
@@ -141,7 +166,7 @@ func (f *fragmentation) stateOf(w *fleetWorker, h *domain.Holding) *deviceState 
 	f.key = key
 	s := f.states[string(key)]
 	if s == nil {
-		s = &deviceState{room: r, fragmented: f.of(&r)}
+		s = &deviceState{space: r, fragmented: f.of(&r)}
 		f.states[string(key)] = s
 	}
 	return s
@@ -169,7 +194,7 @@ func (f *fragmentation) choose(w *fleetWorker, s *shape, l *domain.Lane, end tim
 
 func (f *fragmentation) best(st *deviceState, s *shape, r *domain.Resources) choice {
 	n, share := r.PerDevice()
-	after := room{left: less(st.left, r.Amounts), total: st.total - r.GPUs}
+	after := space{left: less(st.left, r.Amounts), total: st.total - r.GPUs}
 	best := choice{known: true, adds: math.Inf(1)}
 	for i, d := range st.devices {
 		if n > 0 && (d.left < share || !s.allows[d.model]) || n == 1 && i > 0 && d == st.devices[i-1] {
@@ -206,48 +231,60 @@ func less(left, amounts domain.Amounts) domain.Amounts {
 	}
 }
 
-// of returns how much of the free devices the mix cannot use, in thousandths of a device.
-func (f *fragmentation) of(r *room) float64 {
+// of returns how much of the free devices the mix cannot use, in thousandths of a device. It is the
+// mean of both measures.
+func (f *fragmentation) of(r *space) float64 {
+	for i := range f.kinds {
+		f.found[i] = f.kinds[i].in(r)
+	}
 	sum := 0.0
 	for i := range f.classes {
 		c := &f.classes[i]
-		sum += c.weight * float64(c.unusable(r))
+		unusable := 2 * r.total
+		if d := f.found[c.kind]; d.fit > 0 {
+			if fit := c.limit(r, d.fit); fit > 0 {
+				k := &f.kinds[c.kind]
+				unusable = d.tooFull + r.total - domain.Milli(fit*k.devices)*k.share
+			}
+		}
+		sum += c.weight * float64(unusable)
 	}
 	return sum / 2
 }
 
-// unusable returns the sum of both measures for one class.
-func (c *mixClass) unusable(r *room) domain.Milli {
-	if c.devices == 0 || r.total == 0 || r.left.CPUCores < c.amounts.CPUCores ||
-		r.left.MemoryMB < c.amounts.MemoryMB || r.left.DiskMB < c.amounts.DiskMB {
-		return 2 * r.total
+// in returns what the space has for the kind.
+func (k *deviceKind) in(r *space) (out found) {
+	if k.devices == 0 {
+		return out
 	}
-	var tooFull domain.Milli
-	devices, fit := 0, 0
 	for _, d := range r.devices {
-		if d.left < c.share || !c.allows[d.model] {
-			tooFull += d.left
-			continue
-		}
-		devices++
-		if c.share == domain.One {
-			fit++
-		} else {
-			fit += int(d.left / c.share)
+		switch {
+		case d.left < k.share || !k.allows[d.model]:
+			out.tooFull += d.left
+		case k.share == domain.One:
+			out.fit++
+		default:
+			out.fit += int(d.left / k.share)
 		}
 	}
-	if devices < c.devices {
-		return 2 * r.total
+	out.fit /= k.devices
+	return out
+}
+
+// limit returns for how many workloads of the class the amounts are enough, if that is less than fit.
+func (c *mixClass) limit(r *space, fit int) int {
+	left, need := &r.left, &c.amounts
+	if left.CPUCores < need.CPUCores || left.MemoryMB < need.MemoryMB || left.DiskMB < need.DiskMB {
+		return 0
 	}
-	fit /= c.devices
-	if c.amounts.CPUCores > 0 {
-		fit = min(fit, int(r.left.CPUCores/c.amounts.CPUCores))
+	if domain.Milli(fit)*need.CPUCores > left.CPUCores {
+		fit = int(left.CPUCores / need.CPUCores)
 	}
-	if c.amounts.MemoryMB > 0 {
-		fit = min(fit, r.left.MemoryMB/c.amounts.MemoryMB)
+	if fit*need.MemoryMB > left.MemoryMB {
+		fit = left.MemoryMB / need.MemoryMB
 	}
-	if c.amounts.DiskMB > 0 {
-		fit = min(fit, r.left.DiskMB/c.amounts.DiskMB)
+	if fit*need.DiskMB > left.DiskMB {
+		fit = left.DiskMB / need.DiskMB
 	}
-	return tooFull + r.total - domain.Milli(fit*c.devices)*c.share
+	return fit
 }

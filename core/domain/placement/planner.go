@@ -330,7 +330,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 		WorkloadID: c.ID, CustomerID: q.lane.CustomerID, Lane: q.lane.ID, QueueAt: c.QueueAt,
 		WorkerID: best.w.ID, SessionID: best.w.SessionID, FoundAt: best.w.foundAt, Generation: c.Generation + 1,
 		Devices: devices,
-		Score:   best.score, Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,
+		Score:   int(best.score), Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,
 	}, ""
 }
 

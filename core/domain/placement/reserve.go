@@ -102,11 +102,13 @@ func (f *fleet) release(l *domain.Lane) {
 	}
 }
 
-// remeasure brings the state of the worker up to date after a change of what is reserved there.
+// remeasure brings what is known about the worker up to date after a change of what is held or
+// reserved there.
 func (f *fleet) remeasure(w *fleetWorker) {
 	if f.fragmentation != nil {
 		f.fragmentation.update(w)
 	}
+	f.changed = append(f.changed, w.place)
 }
 
 // nearest returns the worker that comes nearest to having what the lane's workloads need, and when it
@@ -114,7 +116,8 @@ func (f *fleet) remeasure(w *fleetWorker) {
 func (f *fleet) nearest(l *domain.Lane) (best *fleetWorker, due time.Time) {
 	var least distance
 	horizon := f.now.Add(reservationHorizon)
-	for _, w := range f.shapeOf(l).admits {
+	for _, k := range f.shapeOf(l).candidates {
+		w := k.w
 		if w.kept != nil || w.repels(l) || w.holdsAny(l.Affinity.Anti.WorkloadTypes) {
 			continue
 		}
