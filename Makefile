@@ -192,7 +192,8 @@ explain: ## what PostgreSQL does for each hot statement, list and read beside RO
 	go test -tags explain -run HotStatements -timeout 60m -count=1 -v ./adapters/postgres -rows $(or $(ROWS),1000000)
 
 trace: ## replays the trace of a GPU cluster in TRACE=folder, see docs/SCHEDULING.md (minutes)
-	go test -tags trace ./simulation/trace -run PublishedWay -timeout 30m -count=1 -v -folder $(abspath $(TRACE))
+	go test -tags trace ./simulation/trace -run TestReplay_ -timeout 60m -count=1 -v -folder $(abspath $(TRACE)) \
+	  -csv $(CURDIR)/docs/plots/data/trace-waits.csv
 
 plots: ## days on the scheduler under each policy, as plots in docs/plots (a minute)
 	@mkdir -p docs/plots/data

@@ -17,13 +17,18 @@ func RandomFit(t *Trace, arrivals []int, seed uint64) []bool {
 	return replay(t, arrivals, func(_, _ *node) float64 { return 0 }, func(n int) bool { return rng.IntN(n) == 0 })
 }
 
-// BestFit places a task where least is left: the mean of the processors and the GPUs that are left,
-// as shares of the largest node.
+// BestFit places a task where least is left.
 func BestFit(t *Trace, arrivals []int, _ uint64) []bool {
-	return replay(t, arrivals, func(_, after *node) float64 {
-		return float64(after.CPUCores)/128_000 + float64(after.total())/8_000
-	}, func(int) bool { return false })
+	return replay(t, arrivals, bestFit, firstOfEquals)
 }
+
+// bestFit is the mean of the processors and the GPUs that are left, as shares of the largest node.
+func bestFit(_, after *node) float64 {
+	return float64(after.CPUCores)/128_000 + float64(after.total())/8_000
+}
+
+// firstOfEquals says to take no later one of equally good nodes.
+func firstOfEquals(int) bool { return false }
 
 // Gradient is fragmentation gradient descent as published by Weng et al. (USENIX ATC 2023). The mix
 // is the most common classes, without memory, which make up 95 % of the tasks.
@@ -39,7 +44,7 @@ func Gradient(t *Trace, arrivals []int, _ uint64) []bool {
 	}
 	return replay(t, arrivals, func(before, after *node) float64 {
 		return (after.fragmented(mix) - before.fragmented(mix)) / common
-	}, func(int) bool { return false })
+	}, firstOfEquals)
 }
 
 // node is what is free on a node.
@@ -50,13 +55,15 @@ type node struct {
 	// frag is the fragmentation, once it is computed.
 	frag     float64
 	measured bool
-	// after is, by class, the node with one more task of the class; nil: it does not fit.
-	after map[int]*option
+	// after has, by class, the node with one more task of the class, once it is known.
+	after []option
 }
 
+// option is a node with one more task; it is nil if the task does not fit.
 type option struct {
-	node *node
-	cost float64
+	known bool
+	node  *node
+	cost  float64
 }
 
 func (n *node) total() (sum domain.Milli) {
@@ -114,50 +121,67 @@ func (n *node) with(r *domain.Resources, i int) *node {
 }
 
 func replay(t *Trace, arrivals []int, cost func(before, after *node) float64, swap func(equals int) bool) []bool {
-	nodes := make([]*node, len(t.Nodes))
-	for i, o := range t.Nodes {
-		nodes[i] = &node{Amounts: o.Amounts, after: map[int]*option{}}
-		for _, d := range o.Devices {
-			nodes[i].model, nodes[i].devices = d.Model, append(nodes[i].devices, domain.One)
-		}
-	}
+	nodes := t.emptyNodes()
 	placed := make([]bool, len(arrivals))
 	for k, class := range arrivals {
-		var best *option
-		at, equals := 0, 0
-		for i, n := range nodes {
-			o, known := n.after[class]
-			if !known {
-				o = n.cheapest(&t.Classes[class], cost)
-				n.after[class] = o
-			}
-			switch {
-			case o == nil:
-			case best == nil || o.cost < best.cost:
-				best, at, equals = o, i, 1
-			case o.cost == best.cost:
-				if equals++; swap(equals) {
-					best, at = o, i
-				}
-			}
-		}
-		if best != nil {
-			nodes[at], placed[k] = best.node, true
-			best.node.after = map[int]*option{}
+		if at, after := cheapest(nodes, class, &t.Classes[class], cost, swap); after != nil {
+			nodes[at], placed[k] = after, true
 		}
 	}
 	return placed
 }
 
-// cheapest returns the cheapest way to place one more task on the node, nil if it does not fit.
-func (n *node) cheapest(r *domain.Resources, cost func(before, after *node) float64) (best *option) {
+// emptyNodes returns the nodes with nothing on them.
+func (t *Trace) emptyNodes() []*node {
+	nodes := make([]*node, len(t.Nodes))
+	for i, o := range t.Nodes {
+		nodes[i] = &node{Amounts: o.Amounts, after: make([]option, len(t.Classes))}
+		for _, d := range o.Devices {
+			nodes[i].model, nodes[i].devices = d.Model, append(nodes[i].devices, domain.One)
+		}
+	}
+	return nodes
+}
+
+// cheapest returns the node on which a task of the class costs least, and the node with it. after is
+// nil if the task fits nowhere. Of equally good nodes it takes a later one if swap says so.
+func cheapest(
+	nodes []*node, class int, r *domain.Resources, cost func(before, after *node) float64, swap func(equals int) bool,
+) (at int, after *node) {
+	var best *option
+	equals := 0
+	for i, n := range nodes {
+		o := &n.after[class]
+		if !o.known {
+			*o = n.cheapest(r, cost)
+		}
+		switch {
+		case o.node == nil:
+		case best == nil || o.cost < best.cost:
+			best, at, equals = o, i, 1
+		case o.cost == best.cost:
+			if equals++; swap(equals) {
+				best, at = o, i
+			}
+		}
+	}
+	if best == nil {
+		return 0, nil
+	}
+	best.node.after = make([]option, len(nodes[at].after))
+	return at, best.node
+}
+
+// cheapest returns the cheapest way to place one more task on the node.
+func (n *node) cheapest(r *domain.Resources, cost func(before, after *node) float64) option {
+	best := option{known: true}
 	for i := range max(len(n.devices), 1) {
 		after := n.with(r, i)
 		if after == nil {
 			break
 		}
-		if c := cost(n, after); best == nil || c < best.cost {
-			best = &option{after, c}
+		if c := cost(n, after); best.node == nil || c < best.cost {
+			best.node, best.cost = after, c
 		}
 		if count, _ := r.PerDevice(); count != 1 {
 			break

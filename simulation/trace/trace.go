@@ -21,6 +21,8 @@ type Trace struct {
 	// Classes are the kinds of tasks, Tasks the class of each task in order of arrival.
 	Classes []domain.Resources
 	Tasks   []int
+	// Runs are the tasks that have run. It is empty if the trace does not have the times of tasks.
+	Runs []Run
 	// GPUs is what all nodes have.
 	GPUs domain.Milli
 }
@@ -28,10 +30,12 @@ type Trace struct {
 // Read reads the nodes and the tasks of a trace.
 func Read(files fs.FS, nodes, tasks string) (*Trace, error) {
 	t := &Trace{}
-	err := rows(files, nodes, 5, func(r []string, number func(int) int) {
-		o := domain.Offer{Amounts: domain.Amounts{CPUCores: domain.Milli(number(1)), MemoryMB: number(2)}}
-		for i := range number(3) {
-			o.Devices = append(o.Devices, domain.Device{ID: strconv.Itoa(i), Model: r[4]})
+	err := rows(files, nodes, func(text func(string) string, number func(string) int) {
+		o := domain.Offer{Amounts: domain.Amounts{
+			CPUCores: domain.Milli(number("cpu_milli")), MemoryMB: number("memory_mib"),
+		}}
+		for i := range number("gpu") {
+			o.Devices = append(o.Devices, domain.Device{ID: strconv.Itoa(i), Model: text("model")})
 		}
 		t.addNode(o)
 	})
@@ -39,13 +43,13 @@ func Read(files fs.FS, nodes, tasks string) (*Trace, error) {
 		return nil, err
 	}
 	classes := map[string]int{}
-	err = rows(files, tasks, 5, func(r []string, number func(int) int) {
+	err = rows(files, tasks, func(text func(string) string, number func(string) int) {
 		c := domain.Resources{
-			Amounts: domain.Amounts{CPUCores: domain.Milli(number(1)), MemoryMB: number(2)},
-			GPUs:    domain.Milli(number(3) * number(4)),
+			Amounts: domain.Amounts{CPUCores: domain.Milli(number("cpu_milli")), MemoryMB: number("memory_mib")},
+			GPUs:    domain.Milli(number("num_gpu") * number("gpu_milli")),
 		}
-		if len(r) > 5 && r[5] != "" && c.GPUs > 0 {
-			c.GPUModels = strings.Split(r[5], "|")
+		if spec := text("gpu_spec"); spec != "" && c.GPUs > 0 {
+			c.GPUModels = strings.Split(spec, "|")
 		}
 		key := fmt.Sprint(c)
 		n, known := classes[key]
@@ -54,6 +58,10 @@ func Read(files fs.FS, nodes, tasks string) (*Trace, error) {
 			classes[key], t.Classes = n, append(t.Classes, c)
 		}
 		t.Tasks = append(t.Tasks, n)
+		if text("scheduled_time") != "" {
+			lasts := time.Duration(number("deletion_time")-number("scheduled_time")) * time.Second
+			t.Runs = append(t.Runs, Run{n, lasts, tierOf(text("qos"))})
+		}
 	})
 	return t, err
 }
@@ -64,33 +72,41 @@ func (t *Trace) addNode(o domain.Offer) {
 	t.GPUs += domain.Milli(len(o.Devices)) * domain.One
 }
 
-// rows calls each with every row of a file but the first.
-func rows(files fs.FS, name string, columns int, each func(r []string, number func(int) int)) error {
+// rows calls each with every row of a file. text and number return a column by its name in the first
+// row, "" if there is no such column.
+func rows(files fs.FS, name string, each func(text func(string) string, number func(string) int)) error {
 	f, err := files.Open(name)
 	if err != nil {
 		return fmt.Errorf("open the trace: %w", err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	in := csv.NewReader(f)
+	columns := map[string]int{}
 	for line := 1; ; line++ {
 		r, err := in.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == nil && len(r) < columns {
-			err = fmt.Errorf("%d columns, want at least %d", len(r), columns)
-		}
 		if err != nil {
 			return fmt.Errorf("read %s, line %d: %w", name, line, err)
 		}
 		if line == 1 {
+			for i, column := range r {
+				columns[column] = i
+			}
 			continue
 		}
 		var bad error
-		each(r, func(i int) int {
-			n, err := strconv.Atoi(r[i])
+		text := func(column string) string {
+			if i, known := columns[column]; known {
+				return r[i]
+			}
+			return ""
+		}
+		each(text, func(column string) int {
+			n, err := strconv.Atoi(text(column))
 			if err != nil {
-				bad = err
+				bad = fmt.Errorf("column %s: %w", column, err)
 			}
 			return n
 		})
@@ -156,16 +172,7 @@ func (t *Trace) Allocated(arrivals []int, placed []bool, share float64) float64 
 // Planner is the policy of the product. The planner itself runs, with the order of the queue fifo.
 // What it cannot place it passes over, and as nothing leaves it never becomes placeable.
 func Planner(t *Trace, arrivals []int, seed uint64) []bool {
-	s := placement.Snapshot{
-		Policy: domain.PolicyFIFO, Mix: t.Mix(), Seed: seed, Workers: make([]domain.Worker, len(t.Nodes)),
-	}
-	for i := range t.Nodes {
-		id := strconv.Itoa(i)
-		s.Workers[i] = domain.Worker{
-			ID: domain.WorkerID(id), SessionID: domain.SessionID(id), Status: domain.WorkerHealthy,
-			Capabilities: []string{"t"}, Slots: domain.MaxSlots, Resources: t.Nodes[i],
-		}
-	}
+	s := placement.Snapshot{Policy: domain.PolicyFIFO, Mix: t.Mix(), Seed: seed, Workers: t.workers()}
 	lanes := make([]domain.LaneHeads, len(t.Classes))
 	for i := range lanes {
 		lanes[i].Lane = domain.NewLane(&domain.Spec{
@@ -185,4 +192,17 @@ func Planner(t *Trace, arrivals []int, seed uint64) []bool {
 		placed[plan[i].QueueAt.UnixNano()] = true
 	}
 	return placed
+}
+
+// workers returns the nodes as workers.
+func (t *Trace) workers() []domain.Worker {
+	out := make([]domain.Worker, len(t.Nodes))
+	for i := range t.Nodes {
+		id := strconv.Itoa(i)
+		out[i] = domain.Worker{
+			ID: domain.WorkerID(id), SessionID: domain.SessionID(id), Status: domain.WorkerHealthy,
+			Capabilities: []string{"t"}, Slots: domain.MaxSlots, Resources: t.Nodes[i],
+		}
+	}
+	return out
 }

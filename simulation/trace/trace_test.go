@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,13 +28,14 @@ func small(t *testing.T) *trace.Trace {
 			fmt.Fprintf(&nodes, "n%d,96000,393216,8,G2\n", i)
 		}
 	}
-	tasks.WriteString("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n")
+	tasks.WriteString("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,deletion_time,scheduled_time\n")
 	kinds := []string{
 		"12000,16384,1,1000,", "8000,16384,1,470,", "3200,8192,1,810,", "32000,65536,0,0,", "12000,16384,1,1000,G2",
 		"4000,8192,1,320,", "3200,8192,1,810,", "11000,16384,1,1000,", "64000,131072,8,1000,", "2000,4096,1,160,T4|G2",
 	}
 	for i := range 240 {
-		fmt.Fprintf(&tasks, "p%d,%s\n", i, kinds[i%len(kinds)])
+		qos, lasts := []string{"LS", "BE", "Burstable"}[i%3], 10*(1+i*i%60)
+		fmt.Fprintf(&tasks, "p%d,%s,%s,%d,%d\n", i, kinds[i%len(kinds)], qos, 1000+lasts, 1000)
 	}
 	tr, err := trace.Read(fstest.MapFS{
 		"nodes": {Data: []byte(nodes.String())}, "tasks": {Data: []byte(tasks.String())},
@@ -66,6 +68,50 @@ func TestReplay_SmallTrace_FillsMoreThanBestFit(t *testing.T) {
 	assert.Greater(t, gradient, random)
 }
 
+// Best fit lets small jobs pass large ones without end. The planner reserves for the large ones, and
+// waits no longer on the whole.
+func TestWaits_SmallTrace_OfLargeJobsAreShorterThanByBestFit(t *testing.T) {
+	tr := small(t)
+	require.Len(t, tr.Runs, 240)
+	mean := func(by trace.Scheduler) (all, large time.Duration) {
+		for seed := range uint64(5) {
+			jobs := tr.Jobs(seed, 1500, 1.1)
+			waits := tr.Waits(jobs, by)
+			require.Equal(t, waits, tr.Waits(jobs, by), "a replay can be repeated")
+			n := 0
+			for i, w := range waits {
+				require.GreaterOrEqual(t, w, time.Duration(0), "job %d", i)
+				all += w / time.Duration(5*len(jobs))
+				if tr.Classes[jobs[i].Class].GPUs == 8*domain.One {
+					large, n = large+w, n+1
+				}
+			}
+			require.Positive(t, n)
+		}
+		return all, large
+	}
+	best, bestLarge := mean(trace.BestFitQueue)
+	fifo, fifoLarge := mean(trace.PlannerQueue(domain.PolicyFIFO))
+	t.Logf("best fit %s, of large jobs %s in all; planner %s, %s", best, bestLarge, fifo, fifoLarge)
+	assert.Positive(t, best, "jobs have to wait")
+	assert.Less(t, fifoLarge, bestLarge*95/100)
+	assert.Less(t, fifo, best*11/10)
+}
+
+func TestJobs_Share_IsAskedForInTheirTime(t *testing.T) {
+	tr := small(t)
+	jobs := tr.Jobs(1, 3000, 1.1)
+	assert.Equal(t, jobs, tr.Jobs(1, 3000, 1.1))
+	span := jobs[len(jobs)-1].Arrives
+	asked, tiers := 0.0, map[domain.Tier]int{}
+	for i := range jobs {
+		asked += tr.Classes[jobs[i].Class].GPUs.Float() * min(jobs[i].Lasts, span-jobs[i].Arrives).Seconds()
+		tiers[jobs[i].Tier]++
+	}
+	assert.InDelta(t, 1.1, asked/(tr.GPUs.Float()*span.Seconds()), 0.01)
+	assert.Len(t, tiers, 3)
+}
+
 func TestArrivals_Seed_ShufflesAllTasksAndDrawsAgain(t *testing.T) {
 	tr := small(t)
 	a, b := tr.Arrivals(1, 1.3), tr.Arrivals(2, 1.3)
@@ -75,7 +121,7 @@ func TestArrivals_Seed_ShufflesAllTasksAndDrawsAgain(t *testing.T) {
 }
 
 func TestRead_DamagedFile_NamesTheLine(t *testing.T) {
-	for _, damaged := range []string{"h,h,h,h,h\nn,1,2,x,\n", "h,h\nn,1\n"} {
+	for _, damaged := range []string{"cpu_milli,memory_mib,gpu,model\n1,2,x,\n", "cpu_milli\n1,2\n", "cpu_milli\n1\n"} {
 		_, err := trace.Read(fstest.MapFS{"nodes": {Data: []byte(damaged)}}, "nodes", "tasks")
 		require.ErrorContains(t, err, "nodes, line")
 	}
