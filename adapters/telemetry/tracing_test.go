@@ -79,11 +79,11 @@ func TestTracing_OfALife_MakesOneTreeBelowTheSpanThatTheClientSent(t *testing.T)
 				label += " failed"
 			}
 			within := time.Duration(0)
-			switch {
-			case s.Name == "workload t":
+			switch s.Name {
+			case "workload t":
 				assert.Equal(t, root.SpanID, [8]byte(s.SpanContext.SpanID()), name)
 				assert.Equal(t, origin.Trace.SpanID, parent, name)
-			case s.Name == "checkpoint":
+			case "checkpoint":
 				within = 1
 			default:
 				assert.Equal(t, root.SpanID, parent, "%s: %s", name, s.Name)

@@ -19,14 +19,19 @@ func TestScratch_OfWorkersThatStartTogether_IsMadeForEach(t *testing.T) {
 		wg.Go(func() {
 			for range 25 {
 				room, err := newScratchRoom(true)
-				if !assert.NoError(t, err) {
+				if err != nil {
+					t.Error(err)
 					return
 				}
 				info, err := os.Stat(room.path)
-				if assert.NoError(t, err) {
-					assert.Equal(t, os.FileMode(0o711), info.Mode().Perm())
+				if err != nil {
+					t.Error(err)
+					return
 				}
-				assert.NoError(t, room.close())
+				assert.Equal(t, os.FileMode(0o711), info.Mode().Perm())
+				if err := room.close(); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

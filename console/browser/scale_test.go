@@ -93,11 +93,14 @@ func seedFinished(t *testing.T, c *servers.Postgres, database, customer string) 
 	t.Helper()
 	of := "customer_id = '" + customer + "' AND finished_at IS NOT NULL"
 	c.Exec(t, database,
-		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries,
-  timeout_us, created_at, queue_at, status, generation, worker_id, scheduled_at, started_at, finished_at, updated_at)
+		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+  max_retries, timeout_us, created_at, queue_at, status,
+  generation, worker_id, scheduled_at, started_at, finished_at, updated_at)
  SELECT 'wl_f' || lpad(g::text, 22, '0'), '%s', '%[1]s/sleep@10', 'sleep', '', 10, 3, 3600000000, made, made,
-  CASE WHEN g %% 10 = 1 THEN 'FAILED' ELSE 'COMPLETED' END, 1, '', made, made, made + interval '1 s', made + interval '1 s'
- FROM (SELECT g, now() - interval '5 days' * (g / %d.0) - interval '1 minute' AS made FROM generate_series(1, %[2]d) g) s`,
+  CASE WHEN g %% 10 = 1 THEN 'FAILED' ELSE 'COMPLETED' END, 1, '', made, made, made + interval '1 s',
+  made + interval '1 s'
+ FROM (SELECT g, now() - interval '5 days' * (g / %d.0) - interval '1 minute' AS made
+  FROM generate_series(1, %[2]d) g) s`,
 			customer, scaleFinished),
 		`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
  SELECT workload_id, '{}', '', 0, 0, 0, 300000000 FROM workloads WHERE `+of,
@@ -106,7 +109,8 @@ func seedFinished(t *testing.T, c *servers.Postgres, database, customer string) 
 		`INSERT INTO count_hours SELECT customer_id, date_trunc('hour', finished_at, 'UTC'), workload_type, count(*),
   count(*) FILTER (WHERE status = 'COMPLETED'), count(*) FILTER (WHERE status = 'FAILED'), 0, count(*) * 1000000
  FROM workloads WHERE `+of+` GROUP BY 1, 2, 3`,
-		`INSERT INTO count_minutes (customer_id, minute, started, queued, running, paused, submitted, completed, failed, cancelled)
+		`INSERT INTO count_minutes (customer_id, minute, started, queued, running, paused, submitted, completed, failed,
+  cancelled)
  SELECT customer_id, date_trunc('minute', finished_at, 'UTC'), count(*), 0, 0, 0, count(*),
   count(*) FILTER (WHERE status = 'COMPLETED'), count(*) FILTER (WHERE status = 'FAILED'), 0
  FROM workloads WHERE `+of+` AND finished_at > now() - interval '1 day' GROUP BY 1, 2`)

@@ -47,10 +47,10 @@ func TestResources_OddAmounts_AreRefused(t *testing.T) {
 
 func TestOffer_DeviceThatListsCannotName_IsRefused(t *testing.T) {
 	for _, id := range []string{"", "0,1", "0\n", strings.Repeat("x", 64)} {
-		assert.Error(t, domain.Offer{Devices: []domain.Device{{ID: id}}}.Validate("resources"), "%q", id)
+		require.Error(t, domain.Offer{Devices: []domain.Device{{ID: id}}}.Validate("resources"), "%q", id)
 	}
-	assert.Error(t, domain.Offer{Devices: []domain.Device{{ID: "0"}, {ID: "0"}}}.Validate("resources"))
-	assert.NoError(t, domain.Offer{Devices: []domain.Device{{ID: "GPU-6f1c"}, {ID: "0"}}}.Validate("resources"))
+	require.Error(t, domain.Offer{Devices: []domain.Device{{ID: "0"}, {ID: "0"}}}.Validate("resources"))
+	require.NoError(t, domain.Offer{Devices: []domain.Device{{ID: "GPU-6f1c"}, {ID: "0"}}}.Validate("resources"))
 }
 
 // Whatever share is asked for, what is given of a device adds up to one at most, and what is given
