@@ -313,15 +313,25 @@ func (b *bounds) finish(state *os.ProcessState) (used domain.Consumption, over e
 		cpu, memory = u.CPU, u.Memory
 	case state != nil:
 		cpu = state.UserTime() + state.SystemTime()
-		if r, ok := state.SysUsage().(*syscall.Rusage); ok {
-			memory = max(memory, r.Maxrss<<10)
-		}
+		memory = max(memory, peakOf(state))
 		limit := int64(b.limits.MemoryMB) << 20
 		if b.how == LimitsRlimit && limit > 0 && memory > limit && b.over == nil {
 			b.over = b.overMemory(memory)
 		}
 	}
 	return consumption(cpu, memory), b.over
+}
+
+// peakOf returns the highest memory of a program that was reaped and of its children, in bytes. It
+// is 0 if that is not known: the kernel counts a process from before it executed its program, when it
+// shared the memory of this one.
+func peakOf(state *os.ProcessState) int64 {
+	r, ok := state.SysUsage().(*syscall.Rusage)
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); !ok || err != nil || r.Maxrss <= own.Maxrss {
+		return 0
+	}
+	return r.Maxrss << 10
 }
 
 // close removes the control group.

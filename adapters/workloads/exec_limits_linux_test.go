@@ -52,8 +52,12 @@ func limited(t *testing.T, limits domain.Amounts, script string) ports.Task {
 	return tk
 }
 
-// hog is a program that takes memory until it is stopped.
-const hog = `awk 'BEGIN { s = "x"; while (1) s = s s }'`
+const (
+	// hog is a program that takes memory until it is stopped.
+	hog = `awk 'BEGIN { s = "x"; while (1) s = s s }'`
+	// holder is one that takes 134 MB and keeps them.
+	holder = `awk 'BEGIN { s = "x"; while (length(s) < 100000000) s = s s; system("sleep 300") }'`
+)
 
 func TestExec_OverItsMemory_IsKilledAndFailsAsResources(t *testing.T) {
 	eachLimits(t, func(t *testing.T, h *host) {
@@ -62,7 +66,7 @@ func TestExec_OverItsMemory_IsKilledAndFailsAsResources(t *testing.T) {
 			"a child":     hog + "; exit 0",
 			"many children": `for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
 				awk 'BEGIN { s = "x"; while (length(s) < 8000000) s = s s; system("sleep 300") }' & done; wait`,
-			"one that left its session": `setsid sh -c 'setsid ` + strings.ReplaceAll(hog, "'", `'\''`) + ` &' & sleep 300`,
+			"one that left its session": `setsid sh -c 'setsid ` + strings.ReplaceAll(holder, "'", `'\''`) + ` &' & sleep 300`,
 		} {
 			t.Run(name, func(t *testing.T) {
 				w := &program{host: h}
