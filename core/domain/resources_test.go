@@ -33,15 +33,15 @@ func TestResources_OddAmounts_AreRefused(t *testing.T) {
 		err := json.Unmarshal([]byte(odd), &r)
 		if err == nil {
 			err = r.Canonical().Validate("resources")
-			assert.ErrorContains(t, err, "resources.", odd)
+			require.ErrorContains(t, err, "resources.", odd)
 		}
-		assert.Error(t, err, odd)
+		require.Error(t, err, odd)
 	}
 	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1e308} {
 		assert.Negative(t, domain.MilliOf(v))
 	}
 	odd := domain.Resources{Custom: map[string]int64{"Lizenz für 50 % des Büros": 1, "0": 0}}
-	assert.NoError(t, odd.Canonical().Validate("resources"), "names of people are not only letters")
+	require.NoError(t, odd.Canonical().Validate("resources"), "names of people are not only letters")
 	assert.Len(t, odd.Canonical().Custom, 1)
 }
 
