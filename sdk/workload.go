@@ -256,6 +256,9 @@ type PlacementReason struct {
 	// Workers: how many workers it applies to; absent for reasons about the workload or its
 	// customer.
 	Workers *int `json:"workers,omitempty"`
+
+	// WorkerIDs: the workers that it applies to, at most 10 of them; only for administrators.
+	WorkerIDs *[]string `json:"worker_ids,omitempty"`
 }
 
 // Confidence says how sure an estimate is.

@@ -55,6 +55,7 @@ export async function open(t, { width = 1440, scheme = "light", path = "/", allo
   await page.goto(url + path);
   t.after(async () => {
     if (t.passed === false && !page.isClosed()) await page.screenshot({ path: `${folder}/failed-${Date.now()}.png` });
+    await page.unrouteAll({ behavior: "ignoreErrors" }); // a request may still be on its way
     await context.close();
     assert.deepEqual(problems, [], "the page had problems");
   });

@@ -94,8 +94,13 @@ func TestTry_OfAWorkerWithAMistake_NamesTheRule(t *testing.T) {
 			require.Equal(t, 1, strings.Count(string(source), m.old), "the mistake does not fit the source")
 			broken := filepath.Join(t.TempDir(), "worker.py")
 			require.NoError(t, os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.text, 1)), 0o600))
-			verdicts, err := conformance.Try(t.Context(), []string{interpreter, broken}, conformance.Options{Only: m.rule})
-			require.NoError(t, err)
+			// A mistake shows in what the worker happens to send first, which is not the same each time.
+			var verdicts []conformance.Verdict
+			var err error
+			for try := 0; try < 3 && (try == 0 || conformance.Passed(verdicts)); try++ {
+				verdicts, err = conformance.Try(t.Context(), []string{interpreter, broken}, conformance.Options{Only: m.rule})
+				require.NoError(t, err)
+			}
 			for _, v := range verdicts {
 				assert.False(t, v.Kept, "the kit does not notice: %s", v.Rule)
 				t.Log(v.Found)
