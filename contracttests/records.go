@@ -71,11 +71,12 @@ func recordCases() []Case[StoreHarness] {
 				}
 				require.Equal(t, "012345", read(ports.LogQuery{Limit: 100}))
 				require.Equal(t, "45", read(ports.LogQuery{Limit: 2}), "without a start, the newest lines are returned")
-				require.Equal(t, "12", read(ports.LogQuery{Limit: 2, AfterSeq: 1}))
+				require.Equal(t, "12", read(ports.LogQuery{Limit: 2, AfterSeq: new(int64(1))}))
+				require.Equal(t, "01", read(ports.LogQuery{Limit: 2, AfterSeq: new(int64(0))}), "from the first one on")
 				require.Equal(t, "23", read(ports.LogQuery{Limit: 2, Since: at.Add(2 * time.Minute)}))
 				require.Equal(t, "01", read(ports.LogQuery{Limit: 9, Until: at.Add(2 * time.Minute)}))
 				got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1,
-					AfterSeq: 2})
+					AfterSeq: new(int64(2))})
 				require.NoError(t, err)
 				want := lines[2]
 				want.WorkloadID, want.CustomerID, want.Generation, want.Seq = a.ID, acme, 1, 3

@@ -23,7 +23,7 @@ func (a *api) GetWorkloadLogs(
 	limit := limitOr(req.Params.Limit, defaultLogLines)
 	q := ports.LogQuery{
 		Customer: scopeOf(ctx).principal.CustomerID, Workload: workloadID(req.ID), Limit: limit + 1,
-		AfterSeq: deref(req.Params.After), Since: deref(req.Params.Since).Time, Until: deref(req.Params.Until).Time,
+		AfterSeq: req.Params.After, Since: deref(req.Params.Since).Time, Until: deref(req.Params.Until).Time,
 	}
 	lines, err := a.Lifecycle.ReadLogs(ctx, q)
 	if err != nil {

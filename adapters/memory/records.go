@@ -68,7 +68,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 	}
 	var out []domain.LogLine
 	for _, line := range r.logs {
-		if line.Seq > q.AfterSeq && !line.At.Before(q.Since) && (q.Until.IsZero() || line.At.Before(q.Until)) {
+		if line.Seq > q.After() && !line.At.Before(q.Since) && (q.Until.IsZero() || line.At.Before(q.Until)) {
 			out = append(out, line)
 		}
 	}

@@ -79,7 +79,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
  WHERE l.workload_id = $1::text AND w.customer_id = $2::text AND l.seq > $3::bigint
  AND ($4::timestamptz IS NULL OR l.at >= $4::timestamptz) AND ($5::timestamptz IS NULL OR l.at < $5::timestamptz)
  ORDER BY l.seq `+direction+` LIMIT $6::bigint`,
-		string(q.Workload), string(q.Customer), q.AfterSeq, null(q.Since), null(q.Until), q.Limit)
+		string(q.Workload), string(q.Customer), q.After(), null(q.Since), null(q.Until), q.Limit)
 	if newest {
 		for i, j := 0, len(lines)-1; i < j; i, j = i+1, j-1 {
 			lines[i], lines[j] = lines[j], lines[i]

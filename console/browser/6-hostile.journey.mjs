@@ -2,9 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test, { before } from "node:test";
-import {
-  adminKey, call, check, folder, go, onboard, onlyWhole, open, signIn, submit, until, url, whole, workload,
-} from "./setup.mjs";
+import { adminKey, call, check, folder, go, onboard, open, signIn, submit, until, url, workload } from "./setup.mjs";
 
 const html = `<img src=x onerror=alert(1)><script>alert(2)</script>`;
 const link = "javascript:alert(3)";
@@ -74,7 +72,17 @@ test("integers keep every digit and deep values open", async (t) => {
   await page.screenshot({ path: `${folder}/hostile-data.png` });
 });
 
-test("a log of 9 MB is read to its beginning, stands still while it is read, and is searched in the address", { skip: !whole && onlyWhole }, async (t) => {
+test("a long log is read to its beginning, stands still while it is read, and is searched in the address", async (t) => {
+  // A worker drops lines that come faster than it can report them, and says so in the log.
+  const stored = [];
+  for (let more = true; more;) {
+    const path = `/v1/workloads/${all.failed}/logs?limit=1000&after=${stored.at(-1)?.seq ?? 0}`;
+    const { logs } = await call(evil.key, "GET", path);
+    stored.push(...logs);
+    more = logs.length > 0;
+  }
+  assert.ok(stored.length > 2_000, `${stored.length} lines`);
+  const known = stored.at(-10).message.match(/ (\d{4}) x/)[1];
   const page = await open(t, { path: `/workloads/${all.failed}?tab=logs`, width: 390 });
   await signIn(page, evil.key);
   const status = page.locator(".log [role=status]");
@@ -84,16 +92,16 @@ test("a log of 9 MB is read to its beginning, stands still while it is read, and
   await page.getByRole("button", { name: "Older lines" }).click();
   await status.getByText(/2,000 lines/).waitFor();
   assert.ok(!(await page.getByLabel("Follow").isChecked()), "who reads what is older does not follow");
-  await page.getByLabel("Search", { exact: true }).fill("8500 x");
-  await page.waitForURL(/find=8500/);
+  await page.getByLabel("Search", { exact: true }).fill(`${known} x`);
+  await page.waitForURL(new RegExp(`find=${known}`));
   await status.getByText(/^1 line/).waitFor();
   await page.reload();
   await status.getByText(/^1 line/).waitFor();
   await page.getByLabel("Search", { exact: true }).fill("");
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
   const text = await readFile(await file.path(), "utf8");
-  assert.ok(text.split("\n").length > 8_990, `${text.split("\n").length} lines`);
-  assert.ok(text.length > 8_000_000, `${text.length} characters`);
+  assert.equal(text.trimEnd().split("\n").length, stored.length);
+  assert.ok(text.length > stored.length * 900, `${text.length} characters`);
   assert.doesNotMatch(text, /\u001b|\u202e/);
 });
 

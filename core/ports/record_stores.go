@@ -71,12 +71,21 @@ type LogStore interface {
 type LogQuery struct {
 	Customer domain.CustomerID
 	Workload domain.WorkloadID
-	// AfterSeq continues behind a line; Since is inclusive, Until exclusive; zero: no bound.
-	AfterSeq     int64
+	// AfterSeq continues behind a line, and behind 0 begins with the first one; nil: no bound. Since is
+	// inclusive, Until exclusive; zero: no bound.
+	AfterSeq     *int64
 	Since, Until time.Time
 	// Limit > 0. If Newest, the newest Limit lines are meant, otherwise the first behind the bound.
 	Limit int
 }
 
 // Newest reports whether the query has no lower bound, so that it means the newest lines.
-func (q *LogQuery) Newest() bool { return q.AfterSeq == 0 && q.Since.IsZero() }
+func (q *LogQuery) Newest() bool { return q.AfterSeq == nil && q.Since.IsZero() }
+
+// After returns the number of the line behind which the query begins.
+func (q *LogQuery) After() int64 {
+	if q.AfterSeq == nil {
+		return 0
+	}
+	return *q.AfterSeq
+}
