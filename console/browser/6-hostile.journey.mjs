@@ -24,7 +24,7 @@ before(async () => {
   assert.equal(r.status, 202, await r.clone().text());
   const waits = (await r.json()).workload_id;
   await call(evil.key, "POST", `/v1/workloads/${waits}/cancel`, { reason: `${html} ${reordered}` });
-  const noisy = `for i in $(seq 1 9000); do printf '\\033[31m${html.replaceAll("'", "")}\\033]0;title\\007 %04d %s\\n' $i ${"x".repeat(900)}; done; echo '${html} ${reordered} \u001b[2J' >&2; exit 65`;
+  const noisy = `for i in $(seq 1 9000); do printf '\\033[31m${html.replaceAll("'", "")}\\033]0;title\\007 %04d %s\\n' $i ${"x".repeat(900)}; [ $((i % 200)) -ne 0 ] || sleep 0.2; done; echo '${html} ${reordered} \u001b[2J' >&2; exit 65`;
   const failed = (await submit(evil, "exec", { command: ["sh", "-c", noisy] }, { labels })).workload_id;
   await until(async () => (await workload(evil, failed)).status === "FAILED", "the program fails", 120);
   all = { waits, failed };
