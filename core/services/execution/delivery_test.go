@@ -212,7 +212,18 @@ func TestReports_WhenManyShortRunsBegin_CarryStartAndEndTogether(t *testing.T) {
 		}
 		return nil
 	}}
+	// All commands arrive in one poll: a slow machine would otherwise report the first starts alone.
 	p.commands = make(chan ports.Command, runs)
+	p.register = func(r domain.Registration) error {
+		for n := range runs {
+			id := domain.WorkloadID(fmt.Sprint("wl_", n))
+			p.commands <- ports.Command{
+				Kind: ports.CommandAssign, SessionID: r.SessionID, WorkloadID: id, Generation: 1,
+				Assignment: &ports.Assignment{WorkloadID: id, Type: "t", Generation: 1},
+			}
+		}
+		return nil
+	}
 	var ended sync.WaitGroup
 	ended.Add(runs)
 	looked := make(chan struct{})
@@ -241,15 +252,6 @@ func TestReports_WhenManyShortRunsBegin_CarryStartAndEndTogether(t *testing.T) {
 	ctx, term := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
-		20*time.Second, time.Millisecond)
-	for n := range runs {
-		id := domain.WorkloadID(fmt.Sprint("wl_", n))
-		p.commands <- ports.Command{
-			Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: id, Generation: 1,
-			Assignment: &ports.Assignment{WorkloadID: id, Type: "t", Generation: 1},
-		}
-	}
 	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.reports) == 2*runs },
 		20*time.Second, time.Millisecond)
 	mu.Lock()
