@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import html.parser
 import io
@@ -15,8 +16,9 @@ import httpx
 import pytest
 
 from conftest import System
-from niyanta import Client, Event, NiyantaError, Submission, Workload, WorkloadFailed, _codec
-from niyanta._watching import _lines, _printable, _terminal, Shown
+from niyanta import AsyncClient, Client, Event, NiyantaError, Submission, Workload, WorkloadFailed, _codec
+from niyanta._watching import Shown, _lines, _terminal
+from niyanta.errors import printable
 from test_client import WORKLOAD
 
 EVIL = "<script>alert(1)</script>\x1b[2J\"'&"
@@ -73,7 +75,7 @@ def test_terminal_redraws_one_line_and_obeys_no_text_of_others() -> None:
     draw(shown, False)
     draw(shown, True)
     assert out.getvalue().count("\r\x1b[2K") == out.getvalue().count("\x1b") == 2
-    assert out.getvalue().count("\n") == 1 and _printable("a\x07\u202eb") == "a??b"
+    assert out.getvalue().count("\n") == 1 and printable("a\x07\u202eb") == "a??b"
 
 
 def test_text_gets_a_line_for_each_status_and_tenth() -> None:
@@ -116,6 +118,33 @@ def test_notebook_updates_one_display(monkeypatch: pytest.MonkeyPatch) -> None:
     object.__setattr__(w, "_workloads", client.workloads)
     assert w.watch().status == "COMPLETED"
     assert len(shown) == 2 and shown[0].startswith("first ") and not any(s.startswith("first") for s in shown[1:])
+
+
+def test_watch_async_is_for_what_an_async_client_returned(capsys: pytest.CaptureFixture[str]) -> None:
+    final = {**WORKLOAD, "status": "COMPLETED"}
+    event: dict[str, Any] = {
+        "type": "completed", "event_id": "1", "workload_id": "wl_1", "status": "COMPLETED", "progress_percent": 100,
+    }
+    answers = iter([
+        httpx.Response(200, json=WORKLOAD), httpx.Response(200, json=WORKLOAD),
+        httpx.Response(200, text=f"data: {json.dumps(event)}\n\n", headers={"Content-Type": "text/event-stream"}),
+        httpx.Response(200, json=final),
+    ])
+
+    async def body() -> None:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: next(answers)))
+        async with AsyncClient("http://a", "key", http=http) as client:
+            w = await client.workloads.get("wl_1")
+            with pytest.raises(NiyantaError, match="await workload.watch_async"):
+                w.watch()
+            assert (await w.watch_async()).status == "COMPLETED"
+
+    asyncio.run(body())
+    assert "100 % · COMPLETED" in capsys.readouterr().err
+    w = workload()
+    object.__setattr__(w, "_workloads", Client("http://a", "key").workloads)
+    with pytest.raises(NiyantaError, match=r"use workload.watch\(\)"):
+        asyncio.run(w.watch_async())
 
 
 def test_workload_is_copied_and_pickled_without_its_client() -> None:

@@ -180,7 +180,7 @@ class Fixture:
     def run(self, test: Callable[[Fixture], Awaitable[None]]) -> None:
         async def body() -> None:
             running = asyncio.ensure_future(self.worker.run())
-            await self.until("it registers", lambda: self.c.sessions or running.done())
+            await self.until("it registers", lambda: self.c.sessions or running.done(), 60)
             try:
                 await asyncio.wait_for(test(self), 30)
             finally:

@@ -19,8 +19,9 @@ from . import _codec
 from ._checkpoints import Checkpoints
 from ._handlers import Handler
 from ._hosts import Host
+from ._mailbox import Mailbox
 from ._outbox import Outbox
-from ._plane import Plane, decoded, session_over
+from ._plane import Plane, Unanswered, commands, decoded, session_over
 from ._run import Assignment, Run, Session, clock
 from ._runs import Runs
 from .errors import ApiError
@@ -28,6 +29,17 @@ from .resources import WorkerResources
 from .stops import Cancelled, Draining, Fenced, LeaseLost, Paused, Stopped
 
 log = logging.getLogger("niyanta.worker")
+
+# No lease is as long as that.
+_FOREVER_MS = 10**10
+
+
+def _seconds(answer: dict[str, Any], name: str) -> float:
+    """Returns a member in milliseconds as seconds."""
+    value = answer.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _FOREVER_MS:
+        raise Unanswered(f"the answer has no {name}: {value!r}"[:200])
+    return value / 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,7 @@ class Agent:
 
     def __init__(self, config: Config, plane: Plane, loop: asyncio.AbstractEventLoop) -> None:
         self.config, self.plane, self.loop = config, plane, loop
+        self._mailbox = Mailbox(loop)
         self.session: Session | None = None
         self.draining = self.leaving = False
         self.wake, self.wake_lines, self.urgent = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -62,10 +75,7 @@ class Agent:
 
     def call(self, f: Callable[..., Any], *args: Any) -> None:
         """Calls f in the control loop. May be called in any thread."""
-        try:
-            self.loop.call_soon_threadsafe(f, *args)
-        except RuntimeError:
-            pass  # the worker has ended
+        self._mailbox.call(f, *args)
 
     def spawn(self, f: Coroutine[Any, Any, None]) -> None:
         self._beside.add(task := self.loop.create_task(f))
@@ -108,8 +118,8 @@ class Agent:
             "take_over": c.take_over and not self._previous, "draining": self.draining,
         }
         answer = decoded(await self.plane.post("/v1/worker/register", {k: v for k, v in message.items() if v}))
-        lease = answer["lease_ms"] / 1000
-        self.session = Session(session_id, lease, answer["heartbeat_interval_ms"] / 1000, sent)
+        lease = _seconds(answer, "lease_ms")
+        self.session = Session(session_id, lease, _seconds(answer, "heartbeat_interval_ms"), sent)
         self._previous, self.plane.lease = session_id, lease
         self.on_lease(self.session.fence_at)
         log.info("registered as %s, session %s, lease %g s", c.worker_id, session_id, lease)
@@ -133,6 +143,7 @@ class Agent:
         sent = clock()
         try:
             answer = await self.plane.heartbeat(message)
+            lease = _seconds(answer, "lease_ms")
         except ApiError as e:
             if session_over(e):
                 self.end_session(session, str(e))
@@ -140,11 +151,10 @@ class Agent:
         for r in told:
             r.stuck_told = True
         if not session.over and sent > session.answered:
-            session.answered, session.lease = sent, answer["lease_ms"] / 1000
+            session.answered, session.lease = sent, lease
             self.plane.lease = session.lease
             self.on_lease(session.fence_at)
-        for command in answer.get("commands") or ():
-            self.obey(command)
+        self.obey(commands(answer))
 
     def end_session(self, session: Session, why: str) -> None:
         """Stops every run and drops its reports."""
@@ -172,20 +182,37 @@ class Agent:
 
     # Commands. They are hints: for another session, or a generation that is not held, they are ignored.
 
-    def obey(self, c: dict[str, Any]) -> None:
+    def obey(self, given: list[Any]) -> None:
+        """Does what commands say. One that is none costs the others nothing."""
+        for c in given:
+            try:
+                self._obey(c)
+            except (ValueError, TypeError, AttributeError) as e:
+                log.error("a command is left out: %s: %.200r", e, c)
+
+    def _obey(self, c: dict[str, Any]) -> None:
         session = self.live_session()
         if session is None or c.get("session_id") != session.id:
             return
         kind = c.get("kind")
         if kind == "workload.assign":
             if c.get("assignment"):
-                self._assign(session, _codec.decode(Assignment, c["assignment"], "assignment"))
+                self._assign(session, self._read(c))
         elif kind == "worker.drain":
             self.drain()
         elif kind == "worker.undrain":
             self.draining = self.leaving
         elif (run := self.runs.get((c.get("workload_id", ""), c.get("generation", 0)))) is not None:
             self._command(run, str(kind), c.get("reason") or "")
+
+    def _read(self, c: dict[str, Any]) -> Assignment:
+        try:
+            return _codec.decode(Assignment, c["assignment"], "assignment")
+        except _codec.Mismatch as e:
+            key = (c.get("workload_id"), c.get("generation"))
+            if isinstance(key[0], str) and isinstance(key[1], int):
+                self.outbox.tell((key[0], key[1]), "decline", f"the worker cannot read it: {e}"[:1000])
+            raise
 
     def _command(self, run: Run, kind: str, reason: str) -> None:
         match kind:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from ._core import segment
 from ._hosts import NoCheckpoint
 from ._plane import DATA, RETRY_MAX, RETRY_MIN, Unanswered, decoded, pause, session_over
 from ._run import RUNNING, STOP_GRACE, Run
@@ -29,8 +30,9 @@ class Checkpoints:
 
     def _path(self, run: Run, sequence: int, more: str = "") -> str:
         return (
-            f"/v1/worker/workloads/{run.key[0]}/checkpoints/{sequence}?worker_id={self._agent.config.worker_id}"
-            f"&session_id={run.session.id}&generation={run.key[1]}{more}"
+            f"/v1/worker/workloads/{segment(run.key[0])}/checkpoints/{sequence}"
+            f"?worker_id={quote(self._agent.config.worker_id, safe='')}&session_id={run.session.id}"
+            f"&generation={run.key[1]}{more}"
         )
 
     async def restore(self, run: Run) -> bytes | None:
@@ -59,8 +61,6 @@ class Checkpoints:
         While its outcome is unknown, the same bytes are sent again under the same sequence.
         """
         async with run.saving:
-            if percent is not None:
-                percent = min(max(percent, 0.0), 100.0)
             more = "" if percent is None else f"&progress_percent={percent!r}"
             more += f"&progress_message={_quoted(message)}" if message else ""
             delay = RETRY_MIN
@@ -155,4 +155,4 @@ async def _unless(event: asyncio.Event, f: Coroutine[Any, Any, T]) -> T | None:
 
 
 def _quoted(text: str) -> str:
-    return quote(text[:1000], safe="")
+    return quote(text[:1000], safe="", errors="replace")

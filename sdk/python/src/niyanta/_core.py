@@ -8,16 +8,18 @@ performs the effects with blocking calls, `aio.py` in an event loop, and tests w
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from . import _codec
 from .errors import ApiError, InvalidInput, Unavailable, api_error
+from .task import current_task
 
 log = logging.getLogger("niyanta")
 
@@ -36,8 +38,10 @@ RETRY_FOR = 30.0
 # counts as broken.
 STREAM_SILENCE = 40.0
 FOREVER = float("inf")
+# The longest pause that an answer can ask for.
+RETRY_AFTER_MAX = 3600.0
 
-IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_KEY, TRACEPARENT = "Idempotency-Key", "traceparent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +66,23 @@ class Request:
     @property
     def target(self) -> str:
         """The path and the query."""
-        return self.path + ("?" + urlencode(self.query) if self.query else "")
+        return self.path + ("?" + urlencode(self.query, errors="replace") if self.query else "")
 
 
 def segment(value: str) -> str:
     """Returns an id as a segment of a path."""
     if not value:
         raise InvalidInput("an id is needed", details={"field": "id"})
-    return quote(value, safe="")
+    if value in (".", ".."):  # on their way they would become another path
+        raise InvalidInput(f"{value!r} is no id", details={"field": "id"})
+    return quote(value, safe="", errors="replace")
+
+
+def header(name: str, value: str) -> str:
+    """Returns a value that a header can have."""
+    if not value or any(not " " <= c < "\x7f" for c in value):
+        raise InvalidInput(f"{name}: it must have visible ASCII characters only", details={"field": name})
+    return value
 
 
 @dataclass
@@ -83,7 +96,7 @@ class Answer:
     def json(self) -> Any:
         """Decodes the body."""
         try:
-            return json.loads(self.body)
+            return _codec.loads(self.body, large=Decimal)
         except ValueError as e:
             raise Unavailable(f"the answer is not JSON: is this a coordinator? ({e})", status=self.status) from None
 
@@ -179,6 +192,10 @@ def parse_urls(urls: str) -> list[str]:
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"url: {address.strip()!r} must look like http://host:port")
+        if "@" in parts.netloc:
+            raise ValueError("url: it must not have a user and a password: the key says who you are")
+        if parts.query or parts.fragment:
+            raise ValueError(f"url: {address.strip()!r} must not have a query or a fragment")
         bases.append(base)
     return bases
 
@@ -220,12 +237,16 @@ def refusal(answer: Answer) -> ApiError:
     details: Mapping[str, Any] = {}
     code, message, request_id = "", "", answer.headers.get("x-request-id", "")
     try:
-        shown = json.loads(answer.body)["error"]
+        shown = _codec.loads(answer.body)["error"]
         code, message = str(shown["code"]), str(shown["message"])
-        details, request_id = shown.get("details") or {}, shown.get("request_id") or request_id
-    except (ValueError, KeyError, TypeError):
-        code = _BY_STATUS.get(answer.status, "INTERNAL_ERROR")
+        request_id = str(shown.get("request_id") or request_id)
+        details = shown.get("details") or {}
+        details = details if isinstance(details, dict) else {"details": details}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code = _BY_STATUS.get(answer.status, "SERVICE_UNAVAILABLE" if 300 <= answer.status < 400 else "INTERNAL_ERROR")
         message = f"status {answer.status}: {answer.body[:200].decode(errors='replace')}"
+        if to := answer.headers.get("location"):
+            message += f" (it leads to {to[:200]!r}, where the key is not sent: if that is right, use that address)"
     return api_error(
         code, message, status=answer.status, details=details, request_id=request_id,
         retry_after=_retry_after(answer.headers),
@@ -241,9 +262,10 @@ _BY_STATUS = {
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     try:
-        return max(float(headers.get("retry-after", 0)), 0)
+        value = float(headers.get("retry-after", 0))
     except ValueError:
         return 0  # a date, which coordinators do not send
+    return min(value, RETRY_AFTER_MAX) if value > 0 else 0  # NaN is not
 
 
 def judge(result: Answer | NoAnswer | EventStream) -> Outcome:
@@ -269,6 +291,7 @@ def call(core: Core, request: Request) -> Effects[Answer | EventStream]:
     A request that a coordinator may have served is not repeated, unless it only reads or carries an
     idempotency key.
     """
+    request = _traced(request)
     began, route = core.clock(), core.route
     failed = n = 0  # failed: coordinators in a row that could not answer
     while True:
@@ -281,7 +304,7 @@ def call(core: Core, request: Request) -> Effects[Answer | EventStream]:
                 route.disconnected = False
                 log.info("the coordinator at %s answers again", base)
         if not outcome.again or (outcome.acted and not request.repeatable):
-            return _success(outcome)
+            return _success(outcome, request)
         pause = pause_after(core, n, outcome.retry_after)
         n += 1
         if outcome.disconnected:
@@ -291,18 +314,28 @@ def call(core: Core, request: Request) -> Effects[Answer | EventStream]:
                 continue  # another one may answer now
             failed = 0
         if core.clock() - began + pause > core.retry_for:
-            return _success(outcome)
+            return _success(outcome, request)
         if outcome.disconnected and not route.disconnected:
             route.disconnected = True
             log.warning("trying again: %s", outcome.error())
         yield Sleep(pause)
 
 
-def _success(outcome: Outcome) -> Answer | EventStream:
+def _traced(request: Request) -> Request:
+    """Has what a handler asks for belong to the trace of its workload."""
+    task = current_task()
+    if task is None or not task.traceparent or TRACEPARENT in request.headers:
+        return request
+    return dataclasses.replace(request, headers={**request.headers, TRACEPARENT: task.traceparent})
+
+
+def _success(outcome: Outcome, request: Request) -> Answer | EventStream:
     result = outcome.result
     if isinstance(result, EventStream) or isinstance(result, Answer) and 200 <= result.status < 300:
         return result
-    raise outcome.error()
+    error = outcome.error()
+    error.traceparent = request.headers.get(TRACEPARENT, "")
+    raise error
 
 
 def _timeout(request: Request, n: int, again: bool) -> float:
@@ -387,7 +420,7 @@ class Stream:
                 data.append(line[5:].removeprefix(" "))
             elif line == "" and data:
                 try:
-                    event = json.loads("\n".join(data))
+                    event = _codec.loads("\n".join(data), large=Decimal)
                 except ValueError as e:
                     raise Unavailable(f"an event is not JSON: {e}") from None
                 if not isinstance(event, dict):

@@ -234,8 +234,7 @@ class Engine:
                 await asyncio.sleep(TICK)
                 continue
             try:
-                for command in await self.agent.plane.poll(self.agent.ref(session)):
-                    self.agent.obey(command)
+                self.agent.obey(await self.agent.plane.poll(self.agent.ref(session)))
             except ApiError as e:
                 if session_over(e):
                     self.agent.end_session(session, str(e))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import json
 import traceback
 import types
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from . import _codec
@@ -18,6 +17,12 @@ from ._run import Assignment
 from .errors import RunError
 from .stops import Stopped
 from .task import Link, SyncTask, Task, _current, _Task
+
+
+# The bounds of what is told of a failure, in characters; coordinators keep less.
+TYPE_LIMIT, MESSAGE_LIMIT, TRACE_LIMIT = 200, 16 << 10, 8000
+# The longest pause before another try, in seconds.
+PAUSE_LIMIT = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Handler:
     function: Callable[..., Any]
     isolate: bool = False
 
-    @property
+    @functools.cached_property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
 
@@ -59,7 +64,7 @@ def _types(function: Callable[..., Any]) -> tuple[Any, Any]:
 
 def _loads(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return _codec.loads(data)
     except ValueError as e:
         raise RunError(f"checkpoint state: {e}", error_type="invalid_state", permanent=True) from e
 
@@ -86,14 +91,17 @@ class Ended:
     retry_after: float | None = None
     #: The traceback of its error, for the log.
     trace: str = ""
+    #: What it has used, if that was measured: cpu_ms and peak_memory_mb.
+    used: dict[str, int] = field(default_factory=dict)
 
 
 def returned(value: Any) -> Ended:
     """Returns the end of a handler that returned."""
     try:
-        return Ended(result=_codec.dumps(value))
-    except (TypeError, ValueError) as e:
-        return Ended(error_type="invalid_result", message=f"result: {e}", permanent=True)
+        return Ended(result=b"null" if value is None else _codec.dumps(value))
+    except Exception as e:  # what a value of the handler's own raises may be anything
+        message = _codec.clean(f"result: {_shown(e)}", MESSAGE_LIMIT)
+        return Ended(error_type="invalid_result", message=message, permanent=True)
 
 
 def raised(error: BaseException, cause: Stopped | None) -> Ended:
@@ -104,13 +112,35 @@ def raised(error: BaseException, cause: Stopped | None) -> Ended:
     """
     if _is_cancellation(error) and (cause is not None or isinstance(error, Stopped)):
         return Ended(stopped=True)
-    trace = "".join(traceback.format_exception(error))
+    kind, message, trace = type(error).__name__, _shown(error), _trace(error)
     if isinstance(error, RunError):
         return Ended(
-            error_type=error.error_type, message=str(error), permanent=error.permanent, retry_after=error.retry_after,
-            trace=trace,
+            error_type=_codec.clean(error.error_type, TYPE_LIMIT), message=message, permanent=bool(error.permanent),
+            retry_after=_pause(error.retry_after), trace=trace,
         )
-    return Ended(error_type=type(error).__name__, message=str(error) or type(error).__name__, trace=trace)
+    return Ended(error_type=_codec.clean(kind, TYPE_LIMIT), message=message or kind, trace=trace)
+
+
+def _shown(error: BaseException) -> str:
+    """Returns what an error says. What it says is the handler's: it may raise, or have no end."""
+    return _codec.clean(error, MESSAGE_LIMIT)
+
+
+def _trace(error: BaseException) -> str:
+    """Returns the traceback. Of a long one the end is left, which says most."""
+    try:
+        trace = "".join(traceback.format_exception(error))
+    except Exception as e:
+        trace = f"{type(error).__name__}, whose traceback cannot be shown: {type(e).__name__}"
+    return trace if len(trace) <= TRACE_LIMIT else f"(cut)… {trace[-TRACE_LIMIT:]}"
+
+
+def _pause(seconds: Any) -> float | None:
+    """Returns a pause that can be sent."""
+    try:
+        return None if seconds is None or seconds != seconds else min(max(float(seconds), 0.0), PAUSE_LIMIT)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from .resources import Device, DeviceShare, Reservation, WorkerResources, milli
 
+#: What most workloads reserve.
+NOTHING = Reservation()
 _ONE = 1000
 _NO_LIMIT = 1 << 50
 
@@ -29,6 +31,8 @@ class Holding:
     def allows(self, r: Reservation, devices: Sequence[DeviceShare]) -> bool:
         """Reports whether a run may be given these devices now: it fits, and the devices are as many as
         it needs, of models that it allows, different, and free."""
+        if r is NOTHING and not devices:
+            return True
         gpus = milli(r.gpus)
         number, share = (gpus // _ONE, _ONE) if gpus >= _ONE else (min(gpus, 1), gpus)
         if any(need > left for need, left in zip(_amounts(r), self._left) if need > 0):
@@ -52,6 +56,8 @@ class Holding:
         self._change(r, devices, 1)
 
     def _change(self, r: Reservation, devices: Sequence[DeviceShare], sign: int) -> None:
+        if r is NOTHING and not devices:
+            return
         self._left = [left + sign * amount for left, amount in zip(self._left, _amounts(r))]
         for name, amount in (r.custom or {}).items():
             self._custom[name] += sign * amount

@@ -4,12 +4,15 @@ for processes."""
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _codec
 from ._handlers import Ended, Handler, raised, run_async, run_sync
+from ._mailbox import Mailbox, Telling
 from ._run import Run, clock
 from .stops import Stopped
 from .task import _Task
@@ -42,44 +45,63 @@ class Host(Protocol):
 class _Link:
     """A task's link to an agent in the same process."""
 
-    def __init__(self, agent: Agent, run: Run) -> None:
-        self._agent, self._run = agent, run
-        self.stopped = threading.Event()
+    def __init__(self, agent: Agent, run: Run, stopped: threading.Event | None) -> None:
+        """stopped tells a handler in a thread that it has to stop."""
+        self._agent, self._run, self._stopped = agent, run, stopped
+
+    @functools.cached_property
+    def _telling(self) -> Telling:
+        return Telling(self._agent, self._run)
+
+    def line(self, level: str, message: str, details: bytes | None) -> None:
+        self._telling.line(level, message, details)
+
+    def report(self, percent: float, message: str) -> None:
+        self._telling.report(percent, message)
 
     def save(self, data: bytes, percent: float | None, message: str) -> Future[Stopped | None]:
         return asyncio.run_coroutine_threadsafe(
             self._agent.checkpoints.save(self._run, data, percent, message), self._agent.loop
         )
 
-    def report(self, percent: float, message: str) -> None:
-        self._agent.call(self._agent.runs.report, self._run, percent, message)
-
-    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None:
-        self._agent.call(self._agent.runs.log_line, self._run, level, message, details)
-
     def must_stop(self) -> Stopped | None:
         return self._run.must_stop()
 
     def wait_stop(self, seconds: float) -> None:
-        self.stopped.wait(min(seconds, max(self._run.session.fence_at - clock(), 0.01)))
+        assert self._stopped is not None
+        self._stopped.wait(min(seconds, max(self._run.session.fence_at - clock(), 0.01)))
 
 
 class _InProcess:
     def __init__(self, agent: Agent, handler: Handler) -> None:
         self._agent, self._handler = agent, handler
-        self._link: _Link | None = None
+        self._stopped = None if handler.is_async else threading.Event()
         self._task: _Task[Any, Any] | None = None
 
     def _make(self, run: Run, state: bytes | None) -> _Task[Any, Any]:
-        self._link = _Link(self._agent, run)
-        if run.cause is not None:
-            self._link.stopped.set()
-        self._task = self._handler.make_task(self._link, run.assignment, state)
+        self._task = self._handler.make_task(_Link(self._agent, run, self._stopped), run.assignment, state)
         return self._task
 
+    async def perform(self, run: Run, state: bytes | None) -> Ended:
+        done: asyncio.Future[Ended] = self._agent.loop.create_future()
+        self.begin(run, state, done.set_result)
+        return await done
+
+    def begin(self, run: Run, state: bytes | None, ended: Callable[[Ended], None]) -> None:
+        """Does what `perform` does, without a task of its own: it calls ended at the end."""
+        try:
+            task = self._make(run, state)
+        except Exception as e:
+            ended(raised(e, None))
+        else:
+            self._start(task, ended)
+
+    def _start(self, task: _Task[Any, Any], ended: Callable[[Ended], None]) -> None:
+        raise NotImplementedError
+
     def stop(self, cause: Stopped) -> None:
-        if self._link is not None:
-            self._link.stopped.set()
+        if self._stopped is not None:
+            self._stopped.set()
 
     def end(self) -> None:
         """Does nothing: a thread cannot be ended from outside."""
@@ -96,19 +118,11 @@ class _InProcess:
 class ThreadHost(_InProcess):
     """Runs a handler in a thread."""
 
-    async def perform(self, run: Run, state: bytes | None) -> Ended:
-        try:
-            task = self._make(run, state)
-        except Exception as e:
-            return raised(e, None)
-        done: asyncio.Future[Ended] = self._agent.loop.create_future()
-
+    def _start(self, task: _Task[Any, Any], ended: Callable[[Ended], None]) -> None:
         def body() -> None:
-            ended = run_sync(self._handler, task)
-            self._agent.call(done.set_result, ended)
+            self._agent.call(ended, run_sync(self._handler, task))
 
         threading.Thread(target=body, name=f"niyanta {task.workload_id}", daemon=True).start()
-        return await done
 
     async def snapshot(self) -> bytes:
         _, taken = self._taken()
@@ -118,33 +132,25 @@ class ThreadHost(_InProcess):
 class LoopHost(_InProcess):
     """Runs a handler in the event loop in which the worker was started."""
 
-    def __init__(self, agent: Agent, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, agent: Agent, handler: Handler, loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
+        """loop is the event loop, and mailbox one into it."""
         super().__init__(agent, handler)
-        self._loop = loop
+        self._loop, self._mailbox = loop, mailbox
         self._running: asyncio.Task[Ended] | None = None
 
-    async def perform(self, run: Run, state: bytes | None) -> Ended:
-        try:
-            task = self._make(run, state)
-        except Exception as e:
-            return raised(e, None)
-        done: asyncio.Future[Ended] = self._agent.loop.create_future()
-
-        def ended(t: asyncio.Task[Ended]) -> None:
+    def _start(self, task: _Task[Any, Any], ended: Callable[[Ended], None]) -> None:
+        def over(t: asyncio.Task[Ended]) -> None:
             # One that was cancelled before its first step has not begun.
-            self._agent.call(done.set_result, Ended(stopped=True) if t.cancelled() else t.result())
+            self._agent.call(ended, Ended(stopped=True) if t.cancelled() else t.result())
 
         def begin() -> None:
             self._running = self._loop.create_task(run_async(self._handler, task))
-            self._running.add_done_callback(ended)
+            self._running.add_done_callback(over)
 
-        self._loop.call_soon_threadsafe(begin)
-        return await done
+        self._mailbox.call(begin)
 
     def stop(self, cause: Stopped) -> None:
-        super().stop(cause)
-        if self._link is not None:
-            self._loop.call_soon_threadsafe(self._cancel)
+        self._mailbox.call(self._cancel)
 
     def _cancel(self) -> None:
         if self._running is not None:
@@ -162,7 +168,7 @@ class LoopHost(_InProcess):
             else:
                 self._agent.call(_settle, done, None, data)
 
-        self._loop.call_soon_threadsafe(take)
+        self._mailbox.call(take)
         return await done
 
 

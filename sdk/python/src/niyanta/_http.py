@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
@@ -11,6 +12,8 @@ from .tls import Certificates, TLSFiles
 
 # The size of the largest answer, in bytes.
 ANSWER_LIMIT = 512 << 20
+# The length of the longest line of a stream of events, in bytes.
+LINE_LIMIT = 64 << 20
 CONNECT_TIMEOUT = 5.0
 _USER_AGENT = "niyanta-python"
 
@@ -53,14 +56,75 @@ def url(send: Send) -> str:
     return send.base + send.request.target
 
 
-def answer(response: httpx.Response, body: bytes) -> Answer:
-    return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+class AnswerTooLarge(Exception):
+    """An answer is larger than any of a coordinator's."""
+
+
+def bounded(response: httpx.Response) -> Answer:
+    """Reads an answer. What is compressed counts as what it becomes."""
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += _within(chunk, len(body), ANSWER_LIMIT)
+    return _answer(response, body)
+
+
+async def bounded_async(response: httpx.Response, limit: int = 0) -> Answer:
+    """Reads an answer, as `bounded` does. 0 is the limit of all answers."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += _within(chunk, len(body), limit or ANSWER_LIMIT)
+    return _answer(response, body)
+
+
+def lines(response: httpx.Response) -> Iterator[str]:
+    """Yields the lines of a stream of events. Only line breaks end one: texts have other separators."""
+    left = _Lines()
+    for chunk in response.iter_bytes():
+        yield from left.add(chunk)
+
+
+async def lines_async(response: httpx.Response) -> AsyncIterator[str]:
+    """Yields the lines of a stream of events, as `lines` does."""
+    left = _Lines()
+    async for chunk in response.aiter_bytes():
+        for line in left.add(chunk):
+            yield line
+
+
+class _Lines:
+    """Splits bytes into lines."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, chunk: bytes) -> list[str]:
+        """Returns the lines that are complete now."""
+        first, *more = chunk.split(b"\n")
+        self._parts.append(_within(first, self._size, LINE_LIMIT))
+        self._size += len(first)
+        if not more:
+            return []
+        whole = [b"".join(self._parts), *more[:-1]]
+        self._parts, self._size = [more[-1]], len(more[-1])
+        return [line.removesuffix(b"\r").decode(errors="replace") for line in whole]
+
+
+def _within(chunk: bytes, size: int, limit: int) -> bytes:
+    if size + len(chunk) > limit:
+        raise AnswerTooLarge(f"an answer has more than {limit} bytes: is this a coordinator?")
+    return chunk
+
+
+def _answer(response: httpx.Response, body: bytearray) -> Answer:
+    return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
 
 
 def no_answer(error: Exception) -> NoAnswer:
     """Tells what a failed try means. Without a connection nothing was sent."""
     unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol))
-    return NoAnswer(error, acted=not unsent, again=not _certificate(error))
+    again = not (_certificate(error) or isinstance(error, AnswerTooLarge))
+    return NoAnswer(error, acted=not unsent, again=again)
 
 
 def _certificate(error: BaseException | None) -> bool:

@@ -24,11 +24,13 @@ from . import _codec
 from ._deaths import OutOfMemory, died
 from ._handlers import Ended, Handler, raised, run_async, run_sync
 from ._hosts import NoCheckpoint
-from ._run import Assignment, Run
+from ._limits import Limits
+from ._outbox import RESULT_BYTES, now_text, shortened
+from ._run import Assignment, Line, Run
 from .errors import RunError
 from .resources import DeviceShare
 from .stops import BY_NAME, Fenced, LeaseLost, Stopped
-from .task import _Task
+from .task import LINE_LIMIT, _Task
 
 if TYPE_CHECKING:
     from ._agent import Agent
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 # How long a run that is not to save may clean up before its process is killed.
 KILL_AFTER = 2.0
+# The largest message of such a process, in bytes, and how many checkpoints of it wait at once.
+FRAME_LIMIT, SAVES = 64 << 20, 8
 _LENGTH = struct.Struct(">I")
 _memory = OutOfMemory()
 
@@ -43,68 +47,87 @@ _memory = OutOfMemory()
 class ProcessHost:
     """Runs a handler in a process of its own."""
 
-    def __init__(self, agent: Agent, handler: Handler, nursery: Nursery) -> None:
+    def __init__(self, agent: Agent, handler: Handler, nursery: Nursery, limited: bool) -> None:
+        """limited tells that runs are held to their resource_limits."""
+        self._limited = limited
         self._agent, self._handler, self._nursery = agent, handler, nursery
         self._writer: asyncio.StreamWriter | None = None
         self._number = 0
         self._snapshots: collections.deque[asyncio.Future[bytes]] = collections.deque()
+        self._saves = asyncio.Semaphore(SAVES)
 
     async def perform(self, run: Run, state: bytes | None) -> Ended:
-        killed = _memory.kills()
+        killed, limits = _memory.kills(), Limits.of(run.assignment) if self._limited else Limits()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._number, reaped = self._nursery.fork(theirs)
+            self._number, reaped = self._nursery.fork(theirs, limits.memory_mb)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         ended: Ended | None = None
         try:
             self._send({
                 "type": self._handler.name, "assignment": _codec.encode(run.assignment),
-                "state": None if state is None else state.decode(), "stop": _named(run.cause),
+                "state": None if state is None else state.decode(), "stop": _named(run.cause), "limits": limits,
             })
             ended = await self._converse(run, reader)
-            status = await reaped
+            self._agent.loop.call_later(KILL_AFTER, self.end)  # it has nothing to do any more
+            used = await reaped
         finally:
             self._writer.close()
             while self._snapshots:
                 self._snapshots.popleft().cancel()
-        if ended is not None:
-            return ended
-        return died(status, run.cause, _memory.kills() > killed)
+        if ended is None and (over := used.of_limits(limits)):
+            ended = Ended(error_type="resources", message=over)
+        if ended is None:
+            ended = died(used.status, run.cause, _memory.kills() > killed)
+        ended.used = used.shown()
+        return ended
 
     async def _converse(self, run: Run, reader: asyncio.StreamReader) -> Ended | None:
         while True:
             try:
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-                m = json.loads(await reader.readexactly(length))
+                if length > FRAME_LIMIT:
+                    raise ValueError(f"a message has {length} bytes")
+                m = _codec.loads(await reader.readexactly(length))
+                match m["kind"]:
+                    case "save":
+                        await self._saves.acquire()  # one that saves without end waits
+                        self._agent.spawn(self._save(run, m))
+                    case "report":
+                        self._agent.runs.report(run, _percent(m["percent"]), _text(m, "message", 1000))
+                    case "line":
+                        self._agent.runs.log_lines(run, [_line(m)])
+                    case "snapshot":
+                        self._snapshot_taken(m)
+                    case "ended":
+                        return _ended(m)
+                    case other:
+                        raise ValueError(f"{other!r} is no message")
             except (asyncio.IncompleteReadError, OSError):
                 return None
-            match m["kind"]:
-                case "save":
-                    self._agent.spawn(self._save(run, m))
-                case "report":
-                    self._agent.runs.report(run, m["percent"], m["message"])
-                case "line":
-                    self._agent.runs.log_line(run, m["level"], m["message"], m["details"])
-                case "snapshot":
-                    self._snapshot_taken(m)
-                case "ended":
-                    result = m["ended"].pop("result")
-                    return Ended(result=None if result is None else result.encode(), **m["ended"])
+            except (ValueError, TypeError, KeyError, AttributeError) as e:
+                # The program of the run has written to the socket itself.
+                self.end()
+                return Ended(error_type="process", message=f"the run's process sent what is no message: {e}"[:1000])
 
     async def _save(self, run: Run, m: dict[str, Any]) -> None:
-        answer: dict[str, Any] = {"saved": m["number"]}
+        answer: dict[str, Any] = {"saved": m.get("number")}
         try:
             data = m["data"].encode()
-            answer["stop"] = _named(await self._agent.checkpoints.save(run, data, m["percent"], m["message"]))
+            percent = None if m["percent"] is None else _percent(m["percent"])
+            cause = await self._agent.checkpoints.save(run, data, percent, _text(m, "message", 1000))
+            answer["stop"] = _named(cause)
         except Exception as e:
-            answer["error"] = str(e)
+            answer["error"] = _codec.clean(e, 1000)
+        finally:
+            self._saves.release()
         self._send(answer)
 
     def _snapshot_taken(self, m: dict[str, Any]) -> None:
         if not self._snapshots or (future := self._snapshots.popleft()).done():
             return
         if m.get("error") is not None:
-            future.set_exception(RuntimeError(m["error"]))
+            future.set_exception(RuntimeError(_text(m, "error", 1000)))
         elif m["data"] is None:
             future.set_exception(NoCheckpoint())
         else:
@@ -137,6 +160,29 @@ class ProcessHost:
     def _send(self, message: dict[str, Any]) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(_frame(message))
+
+
+def _text(m: dict[str, Any], name: str, limit: int) -> str:
+    return _codec.clean(m[name], limit)
+
+
+def _percent(value: Any) -> float:
+    return min(max(float(value), 0.0), 100.0)
+
+
+def _line(m: dict[str, Any]) -> Line:
+    details = None if m["details"] is None else _codec.dumps(_codec.loads(m["details"]))
+    return Line(now_text(), _text(m, "level", 20), _text(m, "message", LINE_LIMIT), details)
+
+
+def _ended(m: dict[str, Any]) -> Ended:
+    """Returns how the handler ended. Its result goes into a request as it is, so it must be one value."""
+    result = m["ended"].pop("result", None)
+    ended = _codec.decode(Ended, m["ended"], "ended")
+    if result is not None:
+        _codec.loads(result, large=str)
+        ended.result = result.encode()
+    return ended
 
 
 def _named(cause: Stopped | None) -> list[str] | None:
@@ -191,14 +237,21 @@ class _Child:
         state = start["state"]
         try:
             assignment = _codec.decode(Assignment, start["assignment"])
+            limits = Limits(**start["limits"])
             show_devices(assignment.devices)
+            limits.apply()
             self._task = handler.make_task(self, assignment, None if state is None else state.encode())
         except Exception as e:
             ended = raised(e, None)
         else:
             threading.Thread(target=self._listen, daemon=True).start()
             ended = asyncio.run(self._run_async(handler)) if handler.is_async else run_sync(handler, self._task)
+            if ended.error_type == "MemoryError" and limits.memory_mb:
+                ended.error_type = "resources"
+                ended.message = f"the run could not get more memory, and its limit is {limits.memory_mb} MB"
         result = ended.result
+        if result is not None and len(result) > RESULT_BYTES:
+            result = shortened(result)
         ended.result = None
         shown = {**asdict(ended), "result": None if result is None else result.decode()}
         self._send({"kind": "ended", "ended": shown})
@@ -269,8 +322,9 @@ class _Child:
     def report(self, percent: float, message: str) -> None:
         self._send({"kind": "report", "percent": percent, "message": message})
 
-    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None:
-        self._send({"kind": "line", "level": level, "message": message, "details": details})
+    def line(self, level: str, message: str, details: bytes | None) -> None:
+        shown = None if details is None else details.decode()
+        self._send({"kind": "line", "level": level, "message": message, "details": shown})
 
     def must_stop(self) -> Stopped | None:
         return self._cause

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-from . import _codec
 from .task import current_task
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -29,15 +27,8 @@ class LogHandler(logging.Handler):
             if record.exc_info:
                 message += "\n" + logging.Formatter().formatException(record.exc_info)
             level = next((name for least, name in _LEVELS if record.levelno >= least), "DEBUG")
-            details = {k: _plain(v) for k, v in vars(record).items() if k not in _STANDARD}
+            details = {k: v for k, v in vars(record).items() if k not in _STANDARD}
             task.log(message, level, **{**details, "logger": record.name})
         except Exception:
             self.handleError(record)
 
-
-def _plain(value: Any) -> Any:
-    try:
-        _codec.dumps(value)
-    except (TypeError, ValueError):
-        return repr(value)
-    return value

@@ -13,16 +13,19 @@ import collections
 import ctypes
 import json
 import logging
+import math
 import multiprocessing
 import os
 import select
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ._handlers import Handler
 from ._isolated import child
+from ._limits import Used, Watch
 from ._logs import LogHandler
 from ._run import clock
 
@@ -50,7 +53,7 @@ class Nursery:
         theirs.close()
         self._buffer = b""
         self._number = 0
-        self._reaped: dict[int, asyncio.Future[int]] = {}
+        self._reaped: dict[int, asyncio.Future[Used]] = {}
         self._ctrl.settimeout(_READY_TIMEOUT)
         if self._ctrl.recv(1) != b"!":
             raise ValueError("isolate=True needs functions that other processes can import: see above why it cannot")
@@ -66,11 +69,12 @@ class Nursery:
         """Tells when everything must have stopped, unless this is called again."""
         self._tell({"fence_at": fence_at})
 
-    def fork(self, theirs: socket.socket) -> tuple[int, asyncio.Future[int]]:
-        """Begins a process that speaks over a socket. The future has its status when all of it is gone."""
+    def fork(self, theirs: socket.socket, memory_mb: int) -> tuple[int, asyncio.Future[Used]]:
+        """Begins a process that speaks over a socket, and holds it and its children to so much memory; 0:
+        as much as they like. The future has its end when all of it is gone."""
         self._number += 1
         self._reaped[self._number] = future = asyncio.get_running_loop().create_future()
-        self._tell({"fork": self._number}, theirs.fileno())
+        self._tell({"fork": self._number, "memory_mb": memory_mb}, theirs.fileno())
         return self._number, future
 
     def kill(self, number: int) -> None:
@@ -104,15 +108,15 @@ class Nursery:
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            message = json.loads(line)
+            message: dict[str, Any] = json.loads(line)
             if (future := self._reaped.pop(message["reaped"], None)) is not None and not future.done():
-                future.set_result(message["status"])
+                future.set_result(Used.read(message))
 
     def _died(self, error: OSError) -> None:
         waiting, self._reaped = list(self._reaped.values()), {}
         for future in waiting:
             if not future.done():
-                future.set_result(-signal.SIGKILL)
+                future.set_result(Used(-signal.SIGKILL))
         self._fail(RuntimeError(f"the process that runs isolated handlers is gone: {error}"))
 
 
@@ -155,7 +159,8 @@ class _Children:
     def __init__(self, ctrl: socket.socket, handlers: dict[str, Handler]) -> None:
         self._ctrl, self._handlers = ctrl, handlers
         self.groups: dict[int, int] = {}  # process group: number of the run
-        self._statuses: dict[int, int] = {}  # of those whose first process has ended
+        self._ended: dict[int, Used] = {}  # those whose first process has ended
+        self._watch = Watch()
         self._fence_at = 0.0
         self._buffer = b""
         self._fds: collections.deque[int] = collections.deque()
@@ -165,7 +170,9 @@ class _Children:
         timeout = None
         if self.groups:
             timeout = max(self._fence_at - clock(), 0.01)
-        if self._statuses:
+        if (look := self._watch.wait()) is not None:
+            timeout = look if timeout is None else min(timeout, look)
+        if self._ended:
             timeout = 0.01
         ready, _, _ = select.select([self._ctrl, wake], [], [], timeout)
         if self.groups and clock() >= self._fence_at:
@@ -175,6 +182,8 @@ class _Children:
                 os.read(wake, 4096)
             except BlockingIOError:
                 pass
+        for group in self._watch.look():
+            _kill(group)
         self.reap()
         return self._ctrl not in ready or self._read()
 
@@ -198,10 +207,10 @@ class _Children:
                     if number == message["kill"]:
                         _kill(group)
             elif "fork" in message:
-                self._fork(message["fork"], self._fds.popleft())
+                self._fork(message["fork"], message["memory_mb"], self._fds.popleft())
         return True
 
-    def _fork(self, number: int, fd: int) -> None:
+    def _fork(self, number: int, memory_mb: int, fd: int) -> None:
         pid = os.fork()
         if pid == 0:
             self._ctrl.close()
@@ -212,6 +221,8 @@ class _Children:
         except OSError:
             pass  # it has done so, or ended
         self.groups[pid] = number
+        if memory_mb > 0:
+            self._watch.limits[pid] = memory_mb
 
     def kill_all(self) -> None:
         for group in self.groups:
@@ -221,18 +232,23 @@ class _Children:
         """Notes who has ended. A run has ended when nothing of its group is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
             if pid in self.groups:
-                self._statuses[pid] = os.waitstatus_to_exitcode(status)
+                over, peak = self._watch.forget(pid)
+                most = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+                self._ended[pid] = Used(
+                    os.waitstatus_to_exitcode(status), math.ceil((usage.ru_utime + usage.ru_stime) * 1000),
+                    -(-most >> 20), over,
+                )
                 _kill(pid)
-        for group, code in list(self._statuses.items()):
+        for group, used in list(self._ended.items()):
             if not _alive(group):
-                del self._statuses[group]
-                line = json.dumps({"reaped": self.groups.pop(group), "status": code}).encode() + b"\n"
+                del self._ended[group]
+                line = json.dumps({"reaped": self.groups.pop(group), **asdict(used)}).encode() + b"\n"
                 try:
                     self._ctrl.sendall(line)
                 except OSError:

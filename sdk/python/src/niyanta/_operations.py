@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from . import _codec
 from ._core import (
-    FOREVER, IDEMPOTENCY_KEY, Answer, Core, Effects, Item, Items, Request, call, fetch, follow, segment,
+    FOREVER, IDEMPOTENCY_KEY, Answer, Core, Effects, Item, Items, Request, call, fetch, follow, header, segment,
 )
-from .errors import InvalidInput, WaitTimeout
+from .errors import InvalidInput, Unavailable, WaitTimeout
 from .models import (
     AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Resources, Retried,
     RetryBackoff, Status, Submission, SubmissionResult, Submitted, Workload, WorkloadConfig,
@@ -37,8 +37,24 @@ def _json(method: str, path: str, body: Any, key: str | None = None) -> Request:
         raise InvalidInput(f"the request cannot be written as JSON: {e}") from None
 
 
+def _decoded(tp: type[T], value: Any) -> T:
+    """Returns what an answer holds."""
+    try:
+        return _codec.decode(tp, value)
+    except _codec.Mismatch as e:
+        raise Unavailable(f"the answer is not what a coordinator answers: {e}") from None
+
+
+def _list(answer: Any, name: str) -> list[Any]:
+    """Returns a member of an answer that is a list."""
+    found = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise Unavailable(f"the answer is not what a coordinator answers: it has no list {name}")
+    return found
+
+
 def _key(given: str | None) -> str:
-    return given or secrets.token_urlsafe(20)
+    return secrets.token_urlsafe(20) if given is None else header("idempotency_key", given)
 
 
 def seconds(value: float | timedelta) -> float:
@@ -82,7 +98,7 @@ def submit(
         run_at=run_at, affinity_rules=affinity_rules, resources=resources,
     )
     request = _json("POST", "/v1/workloads", _submission(submission), _key(idempotency_key))
-    return _codec.decode(Submitted, (yield from fetch(core, request)))
+    return _decoded(Submitted, (yield from fetch(core, request)))
 
 
 def _submission(s: Submission) -> dict[str, Any]:
@@ -96,13 +112,13 @@ def submit_batch(
     """Stores up to 1,000 workloads. Each is accepted or refused on its own, in order."""
     body = {"workloads": [_submission(s) for s in submissions]}
     answer = yield from fetch(core, _json("POST", "/v1/workloads/batch", body, _key(idempotency_key)))
-    return _codec.decode(list[SubmissionResult], answer["results"])
+    return [_decoded(SubmissionResult, r) for r in _list(answer, "results")]
 
 
 def get(core: Core, workload_id: str) -> Effects[Workload]:
     """Returns a workload."""
     request = Request(method="GET", path=f"/v1/workloads/{segment(workload_id)}")
-    return _codec.decode(Workload, (yield from fetch(core, request)))
+    return _decoded(Workload, (yield from fetch(core, request)))
 
 
 def wait_for_completion(
@@ -122,7 +138,7 @@ def wait_for_completion(
             method="GET", path=f"/v1/workloads/{segment(workload_id)}",
             query=(("wait", f"{-int(-wait * 1000 // 1)}ms"),), wait=wait,
         )
-        workload = _codec.decode(Workload, (yield from fetch(core.patient(left), request)))
+        workload = _decoded(Workload, (yield from fetch(core.patient(left), request)))
         if workload.is_final:
             return workload
         if core.clock() - began >= limit:
@@ -144,6 +160,16 @@ def list_workloads(
     yield from _pages(core, "/v1/workloads", "workloads", Workload, query)
 
 
+@dataclass(frozen=True)
+class _Pagination:
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class _Page:
+    pagination: _Pagination = _Pagination()
+
+
 def _pages(
     core: Core, path: str, collection: str, tp: type[T], query: tuple[tuple[str, str], ...] = (),
     limit: int | None = PAGE,
@@ -154,11 +180,13 @@ def _pages(
     while True:
         more = (("cursor", cursor),) if cursor else ()
         page = yield from fetch(core, Request(method="GET", path=path, query=query + more))
-        for item in page[collection]:
-            yield Item(_codec.decode(tp, item))
-        cursor = page["pagination"]["next_cursor"]
+        for item in _list(page, collection):
+            yield Item(_decoded(tp, item))
+        before, cursor = cursor, _decoded(_Page, page).pagination.next_cursor
         if not cursor:
             return
+        if cursor == before:
+            raise Unavailable("a page leads to itself: is this a coordinator?")
 
 
 def cancel(
@@ -187,7 +215,7 @@ def _control(
 ) -> Effects[Control]:
     body = {} if reason is None else {"reason": reason}
     request = _json("POST", f"/v1/workloads/{segment(workload_id)}/{action}", body, key)
-    return _codec.decode(Control, (yield from fetch(core, request)))
+    return _decoded(Control, (yield from fetch(core, request)))
 
 
 def retry(
@@ -204,7 +232,7 @@ def retry(
     if reason is not None:
         body["reason"] = reason
     request = _json("POST", f"/v1/workloads/{segment(workload_id)}/retry", body, _key(idempotency_key))
-    return _codec.decode(Retried, (yield from fetch(core, request)))
+    return _decoded(Retried, (yield from fetch(core, request)))
 
 
 def request_checkpoint(core: Core, workload_id: str) -> Effects[Control]:
@@ -214,7 +242,7 @@ def request_checkpoint(core: Core, workload_id: str) -> Effects[Control]:
     request is sent once: ask again if it does not grow.
     """
     request = Request(method="POST", path=f"/v1/workloads/{segment(workload_id)}/checkpoint")
-    return _codec.decode(Control, (yield from fetch(core, request)))
+    return _decoded(Control, (yield from fetch(core, request)))
 
 
 def checkpoints(core: Core, workload_id: str) -> Items[CheckpointInfo]:
@@ -226,7 +254,7 @@ def checkpoints(core: Core, workload_id: str) -> Items[CheckpointInfo]:
 def get_checkpoint(core: Core, workload_id: str, sequence: int) -> Effects[CheckpointInfo]:
     """Tells of one checkpoint. Raises NotFound if it is not kept."""
     request = Request(method="GET", path=f"/v1/workloads/{segment(workload_id)}/checkpoints/{sequence}")
-    return _codec.decode(CheckpointInfo, (yield from fetch(core, request)))
+    return _decoded(CheckpointInfo, (yield from fetch(core, request)))
 
 
 def checkpoint_data(core: Core, workload_id: str, sequence: int) -> Effects[bytes]:
@@ -249,12 +277,15 @@ def logs(
         query = _query(limit=1000, since=since, until=until, after=after)
         path = f"/v1/workloads/{segment(workload_id)}/logs"
         page = yield from fetch(core, Request(method="GET", path=path, query=query))
-        for item in page["logs"]:
-            line = _codec.decode(LogLine, item)
+        items, before = _list(page, "logs"), after
+        for item in items:
+            line = _decoded(LogLine, item)
             after, since = line.seq, None
             yield Item(line)
-        if not page["has_more"] or not page["logs"]:
+        if not page.get("has_more") or not items:
             return
+        if after is None or before is not None and after <= before:
+            raise Unavailable("a page of the log leads to itself: is this a coordinator?")
 
 
 def audit(core: Core, workload_id: str) -> Items[AuditEvent]:
@@ -266,7 +297,7 @@ def audit(core: Core, workload_id: str) -> Items[AuditEvent]:
 def placement(core: Core, workload_id: str) -> Effects[Placement]:
     """Tells why a workload waits, its place in the queue and when it may start."""
     request = Request(method="GET", path=f"/v1/workloads/{segment(workload_id)}/placement")
-    return _codec.decode(Placement, (yield from fetch(core, request)))
+    return _decoded(Placement, (yield from fetch(core, request)))
 
 
 def watch(core: Core, workload_id: str) -> Items[Event]:
@@ -276,7 +307,7 @@ def watch(core: Core, workload_id: str) -> Items[Event]:
     coordinator answers, it goes on where it was, with any coordinator.
     """
     path = f"/v1/workloads/{segment(workload_id)}/events"
-    yield from _events(core, path, None, lambda e: bool(_codec.decode(Event, e).ends))
+    yield from _events(core, path, None, lambda e: bool(_decoded(Event, e).ends))
 
 
 def events(core: Core, *, after: str | None = None) -> Items[Event]:
@@ -286,9 +317,9 @@ def events(core: Core, *, after: str | None = None) -> Items[Event]:
 
 
 def _events(core: Core, path: str, after: str | None, ends: Any) -> Items[Event]:
-    stream = yield from follow(core, path, after, ends)
+    stream = yield from follow(core, path, None if after is None else header("after", after), ends)
     while (event := (yield from stream.next())) is not None:
-        yield Item(_codec.decode(Event, event))
+        yield Item(_decoded(Event, event))
 
 
 # Configs.
@@ -308,7 +339,7 @@ def create_config(
     )
     body = {"workload_type": workload_type, **settings}
     answer = yield from fetch(core, _json("POST", "/v1/workload-configs", body))
-    return _codec.decode(WorkloadConfig, answer)
+    return _decoded(WorkloadConfig, answer)
 
 
 def update_config(
@@ -323,7 +354,7 @@ def update_config(
         description, config_json, resources, resource_limits, checkpoint_interval, max_retries, retry_backoff, timeout
     )
     answer = yield from fetch(core, _json("PUT", f"/v1/workload-configs/{segment(config_id)}", body))
-    return _codec.decode(WorkloadConfig, answer)
+    return _decoded(WorkloadConfig, answer)
 
 
 def _config(
@@ -346,7 +377,7 @@ def _config(
 def get_config(core: Core, config_id: str) -> Effects[WorkloadConfig]:
     """Returns settings."""
     answer = yield from fetch(core, Request(method="GET", path=f"/v1/workload-configs/{segment(config_id)}"))
-    return _codec.decode(WorkloadConfig, answer)
+    return _decoded(WorkloadConfig, answer)
 
 
 def list_configs(core: Core) -> Items[WorkloadConfig]:
@@ -364,4 +395,4 @@ def delete_config(core: Core, config_id: str) -> Effects[None]:
 
 def customer(core: Core) -> Effects[Customer]:
     """Returns the caller's limits and usage."""
-    return _codec.decode(Customer, (yield from fetch(core, Request(method="GET", path="/v1/customer"))))
+    return _decoded(Customer, (yield from fetch(core, Request(method="GET", path="/v1/customer"))))

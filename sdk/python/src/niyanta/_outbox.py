@@ -11,14 +11,18 @@ from __future__ import annotations
 import base64
 import itertools
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from . import _codec
+from ._core import Answer
+from ._handlers import MESSAGE_LIMIT
 from ._plane import Unanswered, decoded, log, session_over
 from ._run import REPORTING, Line, Run, Session, clock
 from .errors import ApiError
+from .stops import LeaseLost
 
 if TYPE_CHECKING:
     from ._agent import Agent
@@ -57,15 +61,28 @@ class Report:
     of_outcome: bool = False
     cut: bool = False
 
+    @property
+    def more(self) -> bool:
+        """Reports whether the message has more than every report has."""
+        return len(self.message) > 3
+
     def encoded(self) -> bytes:
-        message: dict[str, Any] = {**self.message, "event": self.event}
+        data = _codec.dumps({**self.message, "event": self.event}) if self.more else _short(self.message, self.event)
         if self.lines:
-            message["lines"] = [line.wire() for line in self.lines]
-        data = _codec.dumps(message)
+            data = data[:-1] + b',"lines":[' + b",".join(line.encoded() for line in self.lines) + b"]}"
         return data if self.result is None else data[:-1] + b',"result":' + self.result + b"}"
 
     def size(self) -> int:
-        return len(self.result or b"") + sum(line.size() for line in self.lines)
+        return len(self.result or b"") + (sum(line.size() for line in self.lines) if self.lines else 0)
+
+
+def _short(message: dict[str, Any], event: str) -> bytes:
+    """Encodes a report that names its run and its event only, as most do."""
+    text = (
+        f'{{"report_id":"{message["report_id"]}","workload_id":{_codec.quoted(message["workload_id"])},'
+        f'"generation":{message["generation"]},"event":"{event}"}}'
+    )
+    return text.encode("utf-8", "backslashreplace")
 
 
 @dataclass(eq=False)
@@ -103,7 +120,7 @@ class Outbox:
     def post(self, run: Run, event: str, result: bytes | None = None, **more: Any) -> None:
         """Adds a report of a run."""
         if result is not None and len(result) > RESULT_BYTES:
-            result = _codec.dumps(_shortened(result))
+            result = shortened(result)
         self.reports.append(Report(run, event, self._message(run.key, **more), result))
         self._agent.wake.set()
 
@@ -117,10 +134,12 @@ class Outbox:
         """Drops the reports of a run that may report nothing any more."""
         self.reports = [r for r in self.reports if r.run is not run]
 
-    def add_line(self, run: Run, line: Line) -> None:
-        """Adds a line of a run. A flood keeps its newest lines."""
-        run.lines.append(line)
-        run.line_bytes += line.size()
+    def add_lines(self, run: Run, lines: Iterable[Line], dropped: int) -> None:
+        """Adds lines of a run. A flood keeps its newest lines."""
+        run.dropped += dropped
+        for line in lines:
+            run.lines.append(line)
+            run.line_bytes += line.size()
         self._drop_oldest(run, LINES_WAITING, LINE_BYTES_WAITING)
         self.logged[run] = None
         self._agent.wake_lines.set()
@@ -151,6 +170,12 @@ class Outbox:
         try:
             unanswered, failure = await self._send(session, flight.batch)
             self._put_back(session, unanswered)
+        except Exception:
+            # A mistake of the worker itself. Nobody may wait for what is lost: others run these anew.
+            log.exception("%d reports are lost", len(flight.batch))
+            for run in {r.run: None for r in flight.batch if r.run is not None}:
+                self._agent.runs.abandon(run, LeaseLost("the worker lost its reports"))
+            return True
         finally:
             self._land(flight)
         if failure is not None:
@@ -259,9 +284,7 @@ class Outbox:
             head = _codec.dumps(self._agent.ref(session))
             body = head[:-1] + b',"reports":[' + b",".join(r.encoded() for r in batch) + b"]}"
             answer = await self._agent.plane.call("POST", "/v1/worker/report", body=body, kind="application/json")
-            answers = decoded(answer).get("answers")
-            if not isinstance(answers, list) or len(answers) != len(batch):
-                raise Unanswered(f"{len(batch)} reports were not all answered")
+            answers = _answers(answer, len(batch))
         except ApiError as e:
             if session_over(e):
                 self._agent.end_session(session, str(e))
@@ -283,8 +306,7 @@ class Outbox:
             report = batch[0]
             if error.status != 413 or len(report.lines) < 2 or report.run is None:
                 log.error("report %s of %s is refused: %s", report.event, report.message["workload_id"], error)
-                if report.run is not None and report.event in ENDS:
-                    self._agent.runs.remove(report.run)
+                self._refused(report, str(error))
                 return [], None
             half = len(report.lines) // 2
             first = [Report(report.run, "log", self._message(report.run.key), lines=report.lines[:half],
@@ -294,6 +316,18 @@ class Outbox:
         if failure is not None:
             return unanswered + rest, failure
         return await self._send(session, rest)
+
+    def _refused(self, report: Report, why: str) -> None:
+        """Has a run whose outcome is refused fail for good. Without an outcome it would be taken for lost
+        and run again, which would end alike, for ever."""
+        run = report.run
+        if run is None or report.event not in ENDS:
+            return
+        if report.event == "complete":
+            message = f"the coordinator refused the result: {why}"[:MESSAGE_LIMIT]
+            self.post(run, "fail", failure={"type": "invalid_result", "message": message, "permanent": True})
+        else:
+            self._agent.runs.remove(run)
 
     def _put_back(self, session: Session, batch: list[Report]) -> None:
         """Puts unanswered reports back where they came from, in order."""
@@ -333,17 +367,27 @@ class Outbox:
         elif outcome in ("fenced", "not_found"):
             self._agent.runs.fenced(run, answer.get("status", ""))
         else:
-            log.warning("report %s of %s is not accepted: %s", report.event, run.key[0], answer)
+            log.warning("report %s of %s is not accepted: %.1000s", report.event, run.key[0], answer)
+            if outcome == "refused" and report.event == "complete":
+                self._refused(report, str(answer.get("reason", "")))
+                return
         if report.event in ENDS:
             self._agent.runs.remove(run)
 
 
-def _shortened(result: bytes) -> dict[str, Any]:
+def _answers(answer: Answer, count: int) -> list[dict[str, Any]]:
+    answers = decoded(answer).get("answers")
+    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(a, dict) for a in answers):
+        raise Unanswered(f"{count} reports were not all answered")
+    return answers
+
+
+def shortened(result: bytes) -> bytes:
     """Returns what stands for a result that is too large."""
-    return {
+    return _codec.dumps({
         "encoding": "base64", "content_type": "application/json", "reason": "too_large", "size": len(result),
         "truncated": True, "data": base64.b64encode(result[:RESULT_KEPT]).decode(),
-    }
+    })
 
 
 def now_text() -> str:

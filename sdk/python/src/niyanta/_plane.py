@@ -7,19 +7,19 @@ another.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
 from . import _codec
 from ._core import Answer, check_key, parse_urls, refusal
-from ._http import async_client, headers
+from ._http import AnswerTooLarge, async_client, bounded_async, headers
 from .errors import ApiError
 from .tls import TLSFiles
 
@@ -44,6 +44,8 @@ KEEPALIVE = 10.0
 # The first and the longest pause between tries of what was not answered.
 RETRY_MIN, RETRY_MAX = 0.05, 2.0
 CHUNK = 64 << 10
+# The largest answers, in bytes: those that bring the data of a checkpoint, and all others.
+DATA_LIMIT, ANSWER_LIMIT = 512 << 20, 64 << 20
 # The lowest rate, in bytes per second, at which a body leaves the buffers on its way.
 DRAIN_RATE = 4 << 20
 
@@ -122,9 +124,13 @@ class Coordinator:
         try:
             async with self._pools[line] as http:
                 content = _chunks(body) if size > CHUNK else body
-                r = await http.request(method, self.base + path, content=content, headers=more, timeout=timeout)
-                return Answer(r.status_code, {k.lower(): v for k, v in r.headers.items()}, r.content)
-        except (httpx.HTTPError, OSError, RuntimeError) as e:
+                request = http.build_request(method, self.base + path, content=content, headers=more, timeout=timeout)
+                r = await http.send(request, stream=True, follow_redirects=False)
+                try:
+                    return await bounded_async(r, DATA_LIMIT if line == DATA else ANSWER_LIMIT)
+                finally:
+                    await r.aclose()
+        except (httpx.HTTPError, OSError, RuntimeError, AnswerTooLarge) as e:
             raise Unanswered(f"{self.base}: {str(e) or type(e).__name__}") from e
 
 
@@ -137,7 +143,7 @@ async def _chunks(body: bytes | None) -> AsyncIterator[bytes]:
 
 def _elsewhere(answer: Answer) -> bool:
     """Reports whether another coordinator may do better."""
-    return answer.status in (408, 429) or answer.status >= 500
+    return answer.status in (408, 429) or answer.status >= 500 or 300 <= answer.status < 400
 
 
 class Plane:
@@ -209,7 +215,7 @@ class Plane:
         """Sends a message; see `call`."""
         return await self.call("POST", path, body=_codec.dumps(message), kind="application/json")
 
-    async def poll(self, ref: Mapping[str, str]) -> list[dict[str, Any]]:
+    async def poll(self, ref: Mapping[str, str]) -> list[Any]:
         """Returns commands, after at most POLL_WAIT."""
         body = _codec.dumps({**ref, "wait_ms": int(POLL_WAIT * 1000)})
         order = self._order()
@@ -232,8 +238,7 @@ class Plane:
                 continue
             self._polls_failed = 0
             c.succeed()
-            commands: list[dict[str, Any]] = decoded(_checked(answer)).get("commands") or []
-            return commands
+            return commands(decoded(_checked(answer)))
         raise failure
 
     def _hedge(self) -> float:
@@ -315,12 +320,42 @@ async def pause(delay: float) -> None:
 def decoded(answer: Answer) -> dict[str, Any]:
     """Returns the JSON object of an answer."""
     try:
-        value = json.loads(answer.body)
+        value = _codec.loads(answer.body, large=Decimal)
     except ValueError as e:
-        raise Unanswered(f"the answer is not JSON: {e}") from None
+        raise Unanswered(f"the answer is not JSON: {e}"[:300]) from None
     if not isinstance(value, dict):
         raise Unanswered("the answer is not a JSON object")
     return value
+
+
+def commands(answer: dict[str, Any]) -> list[Any]:
+    """Returns the commands of an answer.
+
+    Python reads no integer of thousands of digits. Whoever submits one must not keep the worker from
+    the commands beside it: the run fails, and nothing else.
+    """
+    given = answer.get("commands") or []
+    if not isinstance(given, list):
+        raise Unanswered("the answer's commands are no list")
+    for c in given:
+        a = c.get("assignment") if isinstance(c, dict) else None
+        if isinstance(a, dict):
+            for name in ("input_params", "config_json"):
+                if _large(a.get(name)):
+                    a |= {name: None, "unreadable": f"{name}: it has an integer of more digits than Python reads"}
+    return given
+
+
+def _large(value: Any) -> bool:
+    """Reports whether there is a number in it that `int` does not take."""
+    left = [value]
+    while left:
+        v = left.pop()
+        if isinstance(v, Decimal):
+            return True
+        if isinstance(v, (dict, list)):
+            left += v.values() if isinstance(v, dict) else v
+    return False
 
 
 def _checked(answer: Answer) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import _codec
+from ._holding import NOTHING
 from .resources import DeviceShare, Reservation
 from .stops import LeaseLost, Stopped
 
@@ -70,7 +72,7 @@ class Assignment:
     config_json: Any = None
     resource_limits: dict[str, float] = field(default_factory=dict)
     #: What it reserves, and what it gets of the worker's devices.
-    resources: Reservation = Reservation()
+    resources: Reservation = NOTHING
     devices: list[DeviceShare] = field(default_factory=list)
     checkpoint_interval_ms: int = 0
     timeout_ms: int = 0
@@ -78,6 +80,11 @@ class Assignment:
     attempt: int = 0
     checkpoint_sequence: int = 0
     progress_percent: float = 0
+    #: The request that submitted it, and the span of this run.
+    request_id: str = ""
+    traceparent: str = ""
+    #: What of it this worker cannot read, and why; empty: nothing.
+    unreadable: str = ""
 
     @property
     def key(self) -> Key:
@@ -91,15 +98,16 @@ class Line:
     at: str
     level: str
     message: str
-    details: dict[str, Any] | None = None
+    #: JSON.
+    details: bytes | None = None
 
     def size(self) -> int:
-        extra = len(_codec.dumps(self.details)) if self.details else 0
-        return len(self.message) + extra + 64
+        return len(self.message) + len(self.details or b"") + 64
 
-    def wire(self) -> dict[str, Any]:
-        shown = {"at": self.at, "level": self.level, "message": self.message, "details": self.details}
-        return {k: v for k, v in shown.items() if v}
+    def encoded(self) -> bytes:
+        """Returns the line as JSON."""
+        data = _codec.dumps({"at": self.at, "level": self.level, "message": self.message})
+        return data if self.details is None else data[:-1] + b',"details":' + self.details + b"}"
 
 
 @dataclass(eq=False)
@@ -113,7 +121,6 @@ class Run:
     state: str = STARTING
     #: The newest durable checkpoint.
     sequence: int = 0
-    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Why it has to stop; None: it has not.
     cause: Stopped | None = None
     #: It may not save any more: nobody waits for its checkpoint.
@@ -148,7 +155,12 @@ class Run:
     sending_lines: object = None
     ended_at: float = 0
 
-    @property
+    @functools.cached_property
+    def saving(self) -> asyncio.Lock:
+        """Is held while a checkpoint is saved."""
+        return asyncio.Lock()
+
+    @functools.cached_property
     def key(self) -> Key:
         return self.assignment.key
 

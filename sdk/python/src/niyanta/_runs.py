@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ._handlers import Ended, Handler
@@ -93,7 +94,12 @@ class Runs:
         self._active.add(a.key)
         self._held[a.key] = self._newest[a.workload_id] = run
         self._agent.outbox.post(run, "start")
-        self._agent.spawn(self._execute(run))
+        begin = getattr(run.host, "begin", None)
+        if begin is None or run.sequence > 0 or a.unreadable:
+            self._agent.spawn(self._execute(run))
+        else:  # nothing has to be awaited before
+            self._running(run)
+            begin(run, None, functools.partial(self._finish, run))
 
     async def _execute(self, run: Run) -> None:
         try:
@@ -103,6 +109,9 @@ class Runs:
         except Exception as e:
             log.exception("running %s failed in the worker itself", run.key[0])
             ended = Ended(error_type=type(e).__name__, message=f"the worker failed: {e}")
+        self._finish(run, ended)
+
+    def _finish(self, run: Run, ended: Ended) -> None:
         self._active.discard(run.key)
         self.holding.give_back(run.assignment.resources, run.assignment.devices)
         if run.abandoned or run.session.over or run.session is not self._agent.session:
@@ -112,7 +121,7 @@ class Runs:
                 self._agent.outbox.tell(run.key, "release", "the run was stopped")
             return
         if ended.trace:
-            self.log_line(run, "ERROR", ended.trace, None)
+            self.log_lines(run, [Line(now_text(), "ERROR", ended.trace)])
         event, result, more = outcome(run, ended)
         run.state, run.ended_at, run.progress = REPORTING, clock(), None
         self._agent.outbox.post(run, event, result, **more)
@@ -124,6 +133,13 @@ class Runs:
             state = await self._agent.checkpoints.restore(run)
         if run.cause is not None or not run.session.holds():
             return Ended(stopped=True)
+        if run.assignment.unreadable:
+            return Ended(error_type="invalid_input", message=run.assignment.unreadable, permanent=True)
+        self._running(run)
+        return await run.host.perform(run, state)
+
+    @staticmethod
+    def _running(run: Run) -> None:
         if run.state == STARTING:
             run.state = RUNNING
         a = run.assignment
@@ -132,13 +148,12 @@ class Runs:
         if a.checkpoint_interval_ms > 0:
             run.next_pull = clock() + a.checkpoint_interval_ms / 1000
         run.percent = run.pulled_at = a.progress_percent
-        return await run.host.perform(run, state)
 
     def report(self, run: Run, percent: float, message: str) -> None:
         """Notes progress. The agent takes a checkpoint at each tenth of it."""
         if run.abandoned or run.state == REPORTING or percent != percent:
             return
-        run.percent, run.message = min(max(percent, 0.0), 100.0), message[:1000]
+        run.percent, run.message = percent, message
         run.progress = (run.percent, run.message)
         self._agent.outbox.moved[run] = None
         self._agent.wake.set()
@@ -146,10 +161,10 @@ class Runs:
             run.pulled_at = run.percent
             self._agent.checkpoints.take_beside(run)
 
-    def log_line(self, run: Run, level: str, message: str, details: dict[str, Any] | None) -> None:
-        """Adds a line to the log of a run."""
+    def log_lines(self, run: Run, lines: Iterable[Line], dropped: int = 0) -> None:
+        """Adds lines to the log of a run. dropped is how many before them were dropped."""
         if not run.abandoned and run.state != REPORTING:
-            self._agent.outbox.add_line(run, Line(now_text(), level, message[:8192], details))
+            self._agent.outbox.add_lines(run, lines, dropped)
 
     # Stopping. A run that was told to stop keeps its slot until its handler returns.
 
@@ -240,6 +255,11 @@ class Runs:
 
 def outcome(run: Run, ended: Ended) -> tuple[str, bytes | None, dict[str, Any]]:
     """Returns the last report of a run: its event, its result and what else it says."""
+    event, result, more = _outcome(run, ended)
+    return event, result, {**more, "used": ended.used} if ended.used else more
+
+
+def _outcome(run: Run, ended: Ended) -> tuple[str, bytes | None, dict[str, Any]]:
     if ended.result is not None:
         return "complete", ended.result, {}
     if isinstance(run.cause, Timeout) and not ended.permanent:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
-from .errors import NiyantaError
+from .errors import NiyantaError, printable
 
 if TYPE_CHECKING:
+    from .aio import AsyncWorkloads
     from .client import Workloads
     from .models import Event, Workload
 
@@ -27,11 +28,7 @@ class Watchable:
     def watch(self) -> Workload:
         """Shows a progress bar until the workload has ended, and returns it as it is then. An interrupt
         ends the bar, not the workload."""
-        workloads: Workloads | None = self.__dict__.get("_workloads")
-        if workloads is None:
-            raise NiyantaError(
-                f"workload {self.workload_id} does not know its client: use client.workloads.watch(workload_id)"
-            )
+        workloads: Workloads = self._client("await workload.watch_async()", awaits=False)
         w, draw = workloads.get(self.workload_id), drawing()
         if not w.is_final:
             shown = Shown(w)
@@ -41,6 +38,29 @@ class Watchable:
             w = workloads.get(self.workload_id)
         draw(Shown(w), True)
         return w
+
+    async def watch_async(self) -> Workload:
+        """Does what `watch` does, for what an AsyncClient has returned."""
+        workloads: AsyncWorkloads = self._client("workload.watch()", awaits=True)
+        w, draw = await workloads.get(self.workload_id), drawing()
+        if not w.is_final:
+            shown = Shown(w)
+            async for event in workloads.watch(self.workload_id):
+                if shown.apply(event):
+                    draw(shown, False)
+            w = await workloads.get(self.workload_id)
+        draw(Shown(w), True)
+        return w
+
+    def _client(self, instead: str, awaits: bool) -> Any:
+        workloads = self.__dict__.get("_workloads")
+        if workloads is None:
+            raise NiyantaError(
+                f"workload {self.workload_id} does not know its client: use client.workloads.watch(workload_id)"
+            )
+        if workloads.awaits != awaits:
+            raise NiyantaError(f"workload {self.workload_id} is of the other kind of client: use {instead}")
+        return workloads
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what is copied and pickled: without the client."""
@@ -93,7 +113,7 @@ class Shown:
         return self.html()
 
     def __repr__(self) -> str:
-        return self.line()
+        return printable(self.line())
 
 
 Draw = Callable[[Shown, bool], None]
@@ -125,7 +145,7 @@ def _notebook() -> Draw | None:
 
 def _terminal(out: TextIO) -> Draw:
     def draw(shown: Shown, last: bool) -> None:
-        out.write(f"\r\x1b[2K{_printable(shown.line())}" + ("\n" if last else ""))
+        out.write(f"\r\x1b[2K{printable(shown.line())}" + ("\n" if last else ""))
         out.flush()
 
     return draw
@@ -138,15 +158,10 @@ def _lines(out: TextIO) -> Draw:
         nonlocal status, percent
         if last or shown.status != status or shown.percent >= percent + _STEP:
             status, percent = shown.status, shown.percent
-            out.write(_printable(shown.line()) + "\n")
+            out.write(printable(shown.line()) + "\n")
             out.flush()
 
     return draw
-
-
-def _printable(text: str) -> str:
-    """Returns a text of somebody else without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def table(title: str, rows: list[tuple[str, Any]]) -> str:

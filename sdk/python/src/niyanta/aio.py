@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import httpx
 
 from . import _http, _operations
 from ._core import (
     RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
-    Sleep, check_key, parse_urls,
+    Sleep, check_key, parse_urls, unanswered,
 )
+from ._watching import bound
 from .tls import TLSFiles
 
 P = ParamSpec("P")
@@ -27,7 +29,7 @@ __all__ = ["AsyncClient", "AsyncConfigs", "AsyncWorkloads"]
 class _Stream(EventStream):
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
-        self.lines = response.aiter_lines()
+        self.lines = _http.lines_async(response)
 
 
 class _Driver:
@@ -46,7 +48,7 @@ class _Driver:
                 return value
             result = await self.perform(effect)
 
-    async def iterate(self, items: Items[T]) -> AsyncIterator[T]:
+    async def iterate(self, items: Items[T]) -> AsyncGenerator[T, None]:
         result: Any = None
         open_stream: _Stream | None = None
         try:
@@ -86,24 +88,30 @@ class _Driver:
                 request.extensions["timeout"]["read"] = STREAM_SILENCE
                 return _Stream(response)
             try:
-                return _http.answer(response, await response.aread())
+                return await _http.bounded_async(response)
             finally:
                 await response.aclose()
-        except httpx.HTTPError as e:
+        except (httpx.HTTPError, _http.AnswerTooLarge) as e:
             return _http.no_answer(e)
 
     @staticmethod
     async def _read(stream: EventStream) -> str | None:
         assert isinstance(stream, _Stream)
         try:
-            return (await anext(stream.lines)).rstrip("\r\n")
+            return await anext(stream.lines)
         except (StopAsyncIteration, httpx.HTTPError, httpx.StreamError):
             await stream.response.aclose()
             return None
+        except _http.AnswerTooLarge as e:
+            await stream.response.aclose()
+            raise unanswered(e) from None
 
 
 class _Group:
     """Operations that belong together."""
+
+    #: Its operations are to be awaited.
+    awaits = True
 
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
@@ -114,7 +122,7 @@ def _returns(
 ) -> Callable[Concatenate[_Group, P], Awaitable[T]]:
     @functools.wraps(operation)
     async def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._driver.run(operation(self._driver.core, *args, **kwargs))
+        return cast(T, bound(await self._driver.run(operation(self._driver.core, *args, **kwargs)), self))
 
     return method
 
@@ -123,8 +131,11 @@ def _iterates(
     operation: Callable[Concatenate[Core, P], Items[T]]
 ) -> Callable[Concatenate[_Group, P], AsyncIterator[T]]:
     @functools.wraps(operation)
-    def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self._driver.iterate(operation(self._driver.core, *args, **kwargs))
+    async def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        items = self._driver.iterate(operation(self._driver.core, *args, **kwargs))
+        async with contextlib.aclosing(items):
+            async for item in items:
+                yield cast(T, bound(item, self))
 
     return method
 

@@ -14,7 +14,7 @@ import httpx
 from . import _http, _operations
 from ._core import (
     RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
-    Sleep, check_key, parse_urls,
+    Sleep, check_key, parse_urls, unanswered,
 )
 from ._watching import bound
 from .tls import TLSFiles
@@ -28,7 +28,7 @@ __all__ = ["Client", "Configs", "Workloads"]
 class _Stream(EventStream):
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
-        self.lines = response.iter_lines()
+        self.lines = _http.lines(response)
 
 
 class _Driver:
@@ -87,24 +87,30 @@ class _Driver:
                 request.extensions["timeout"]["read"] = STREAM_SILENCE
                 return _Stream(response)
             try:
-                return _http.answer(response, response.read())
+                return _http.bounded(response)
             finally:
                 response.close()
-        except httpx.HTTPError as e:
+        except (httpx.HTTPError, _http.AnswerTooLarge) as e:
             return _http.no_answer(e)
 
     @staticmethod
     def _read(stream: EventStream) -> str | None:
         assert isinstance(stream, _Stream)
         try:
-            return next(stream.lines).rstrip("\r\n")
+            return next(stream.lines)
         except (StopIteration, httpx.HTTPError, httpx.StreamError):
             stream.response.close()
             return None
+        except _http.AnswerTooLarge as e:
+            stream.response.close()
+            raise unanswered(e) from None
 
 
 class _Group:
     """Operations that belong together."""
+
+    #: Its operations are to be awaited.
+    awaits = False
 
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver

@@ -16,6 +16,16 @@ __all__ = [
 ]
 
 
+# The longest message of a coordinator that is shown, in characters.
+MESSAGE_LIMIT = 10_000
+NEWLINES = "\n\t"
+
+
+def printable(text: str, also: str = "") -> str:
+    """Returns a text of somebody else without what a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in also else "?" for c in text)
+
+
 class NiyantaError(Exception):
     """Base of all errors of this package."""
 
@@ -32,16 +42,19 @@ class ApiError(NiyantaError):
         self, message: str, *, code: str | None = None, status: int = 0, details: Mapping[str, Any] | None = None,
         request_id: str = "", retry_after: float = 0,
     ) -> None:
+        message = printable(message[:MESSAGE_LIMIT], NEWLINES)
         super().__init__(message)
         if code is not None:
-            self.code = code
+            self.code = printable(code[:100])
         self.message = message
         #: The HTTP status; 0: there was no answer.
         self.status = status
         #: What else the answer says.
         self.details: dict[str, Any] = dict(details or {})
         #: Names the request in the coordinator's log; empty: there was no answer.
-        self.request_id = request_id
+        self.request_id = printable(request_id[:200])
+        #: The span that the request was sent in, as a header traceparent; empty: it was sent in none.
+        self.traceparent = ""
         #: Seconds to wait before the next try; 0: the coordinator did not say.
         self.retry_after = retry_after
 
@@ -166,7 +179,7 @@ class WorkloadFailed(NiyantaError):
         reason = workload.error_message or workload.status_reason or ""
         what = f"{workload.error_type}: {reason}" if workload.error_type else reason
         id = workload.workload_id
-        text = f"workload {id} is {workload.status}" + (f": {what}" if what else "")
+        text = f"workload {id} is {workload.status}" + (f": {printable(what, NEWLINES)}" if what else "")
         #: What to do about it.
         self.advice = f"client.workloads.logs({id!r}) tells more, client.workloads.retry({id!r}) runs it again"
         super().__init__(f"{text}. {self.advice}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import enum
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any, TypeVar, overload
 
 from . import _codec
 from ._watching import Watchable, table
-from .errors import NiyantaError, WorkloadFailed
+from .errors import NiyantaError, WorkloadFailed, printable
 from .resources import DeviceShare, Reservation
 
 T = TypeVar("T")
@@ -200,7 +199,10 @@ class Workload(Watchable):
             kept = base64.b64decode(value["data"])
             if value["truncated"]:
                 raise NiyantaError(f"the result has {value['size']} bytes; only the first {len(kept)} were kept")
-            value = json.loads(kept)
+            try:
+                value = _codec.loads(kept)
+            except ValueError as e:
+                raise NiyantaError(f"the result is not JSON ({e}): result_data has its bytes, in base64") from None
         return _codec.decode(tp, value, "result")
 
     def __repr__(self) -> str:
@@ -214,7 +216,7 @@ class Workload(Watchable):
             parts.append(f"on {self.worker_id}")
         if self.error_message:
             parts.append(f"{self.error_type}: {self.error_message}")
-        return f"<Workload {' · '.join(parts)}>"
+        return printable(f"<Workload {' · '.join(parts)}>")
 
     def _repr_html_(self) -> str:
         """Shows it in a notebook. Whatever texts it holds, they are texts there."""

@@ -25,6 +25,18 @@ __all__ = ["SyncTask", "Task", "current_task"]
 CHECKPOINT_LIMIT = 10 << 20
 
 
+# The bounds of the texts that are sent, in characters; of details, in bytes of JSON.
+LINE_LIMIT, MESSAGE_LIMIT, DETAILS_LIMIT = 8192, 1000, 8192
+_LEVELS = {
+    given: level
+    for level, names in {
+        "DEBUG": ("debug", "trace"), "INFO": ("info", "notice"), "WARN": ("warn", "warning"),
+        "ERROR": ("error", "critical", "fatal"),
+    }.items()
+    for name in names for given in (name, name.upper())
+}
+
+
 class Link(Protocol):
     """What a task needs of the worker. Its methods may be called in any thread."""
 
@@ -33,7 +45,8 @@ class Link(Protocol):
 
     def report(self, percent: float, message: str) -> None: ...
 
-    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None: ...
+    def line(self, level: str, message: str, details: bytes | None) -> None:
+        """Adds a line to the log. The details are JSON."""
 
     def must_stop(self) -> Stopped | None: ...
 
@@ -47,6 +60,40 @@ _current: contextvars.ContextVar[_Task[Any, Any] | None] = contextvars.ContextVa
 def current_task() -> _Task[Any, Any] | None:
     """Returns the task of the handler that calls; None: no handler does."""
     return _current.get()
+
+
+def _percent(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"percent: a number expected, got {type(value).__name__}")
+    return min(max(float(value), 0.0), 100.0)
+
+
+def _details(details: dict[str, Any]) -> bytes:
+    """Encodes the details of a line. A value that cannot be written is shown as its text."""
+    try:
+        data = _codec.dumps(details)
+    except Exception:
+        data = _codec.dumps({k: _plain(v) for k, v in details.items()})
+    if len(data) > DETAILS_LIMIT:
+        each = max(DETAILS_LIMIT // (8 * len(details)), 16)
+        short = {_codec.clean(k, 100): _codec.clean(_text(v), each) for k, v in list(details.items())[:100]}
+        data = _codec.dumps({**short, "cut": f"the details had {len(data)} bytes"})
+    return data
+
+
+def _plain(value: Any) -> Any:
+    try:
+        _codec.dumps(value)
+    except Exception:
+        return _codec.clean(_text(value), 1000)
+    return value
+
+
+def _text(value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except Exception:
+        return f"<{type(value).__name__} that cannot be shown>"
 
 
 class _Task(Generic[In, State]):
@@ -97,6 +144,19 @@ class _Task(Generic[In, State]):
         return dict(self._assignment.labels)
 
     @property
+    def request_id(self) -> str:
+        """Names the request that submitted the workload, as the coordinators' logs do; empty: it is not
+        known."""
+        return self._assignment.request_id
+
+    @property
+    def traceparent(self) -> str:
+        """The span of this run, as the value of a header traceparent of the W3C. A tracer that begins its
+        spans below it makes them part of the workload's trace. What a `Client` sends in the handler
+        carries it by itself. Empty: the run is not traced."""
+        return self._assignment.traceparent
+
+    @property
     def devices(self) -> list[DeviceShare]:
         """What this run holds of the worker's devices. It must use no others."""
         return list(self._assignment.devices)
@@ -108,11 +168,15 @@ class _Task(Generic[In, State]):
 
     def report(self, percent: float, message: str = "") -> None:
         """Tells progress without saving anything. It never blocks; reports are thinned on their way."""
-        self._link.report(percent, message)
+        self._link.report(_percent(percent), _codec.clean(message, MESSAGE_LIMIT))
 
     def log(self, message: str, level: str = "INFO", **details: Any) -> None:
-        """Writes a line to the workload's log, with details beside the message."""
-        self._link.line(level, message, details or None)
+        """Writes a line to the workload's log, with details beside the message.
+
+        It never blocks and never raises. The level is DEBUG, INFO, WARN or ERROR; others count as INFO.
+        """
+        shown = _LEVELS.get(level if isinstance(level, str) else "", "INFO")
+        self._link.line(shown, _codec.clean(message, LINE_LIMIT), _details(details) if details else None)
 
     def on_checkpoint(self, snapshot: Callable[[], State]) -> None:
         """Has the platform take checkpoints by itself: at the config's interval, at each tenth of
@@ -130,6 +194,10 @@ class _Task(Generic[In, State]):
         and now and then in long computations: a process that was frozen may have lost its lease."""
         if (cause := self._link.must_stop()) is not None:
             raise cause.again()
+
+    def _save(self, state: State, percent: float | None, message: str) -> Future[Stopped | None]:
+        at = None if percent is None or percent != percent else _percent(percent)
+        return self._link.save(self._encode(state), at, _codec.clean(message, MESSAGE_LIMIT))
 
     def _encode(self, state: State) -> bytes:
         try:
@@ -157,7 +225,7 @@ class Task(_Task[In, State]):
         If the run was told to stop by a pause, a drain or a preemption, it saves and then raises why.
         If the run no longer holds the workload, it raises why without saving.
         """
-        future = asyncio.wrap_future(self._link.save(self._encode(state), percent, message))
+        future = asyncio.wrap_future(self._save(state, percent, message))
         try:
             cause = await asyncio.shield(future)
         except Stopped as stop:
@@ -173,7 +241,7 @@ class SyncTask(_Task[In, State]):
 
     def checkpoint(self, state: State, *, percent: float | None = None, message: str = "") -> None:
         """Saves state and progress. See `Task.checkpoint`."""
-        cause = self._link.save(self._encode(state), percent, message).result()
+        cause = self._save(state, percent, message).result()
         if cause is not None:
             raise cause.again()
 

@@ -166,7 +166,7 @@ class _Link:
         cause = self.must_stop()
         if cause is None or cause.saves:
             self._kit._saved = data
-            self._kit.states.append(json.loads(data))
+            self._kit.states.append(_codec.loads(data))
             if percent is not None:
                 self._kit.progress.append((percent, message))
             self._left -= 1
@@ -179,9 +179,9 @@ class _Link:
         if not isinstance(self.cause, _Crashed):
             self._kit.progress.append((percent, message))
 
-    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None:
+    def line(self, level: str, message: str, details: bytes | None) -> None:
         if not isinstance(self.cause, _Crashed):
-            self._kit.lines.append(Line(level, message, details))
+            self._kit.lines.append(Line(level, message, None if details is None else _codec.loads(details)))
 
     def must_stop(self) -> Stopped | None:
         if self._deadline is not None and time.monotonic() >= self._deadline:

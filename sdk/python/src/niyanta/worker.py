@@ -23,6 +23,7 @@ from ._handlers import Handler
 from ._hosts import Host, LoopHost, ThreadHost
 from ._http import only
 from ._logs import LogHandler
+from ._mailbox import Mailbox
 from ._nursery import Nursery
 from ._isolated import ProcessHost
 from ._operations import seconds
@@ -70,14 +71,15 @@ class Worker:
     NIYANTA_WORKER_DEVICES and NIYANTA_WORKER_RESOURCES say, and where they say nothing, what the
     machine has. `drain_timeout` bounds a graceful end, in seconds.
     `take_over` ends the session of another process that holds the id. `capture_logging` writes the
-    records that handlers make with `logging` to the logs of their workloads. `tls` names the files of a
-    CA, and of the certificate that coordinators may ask workers for.
+    records that handlers make with `logging` to the logs of their workloads. `hold_limits` holds runs
+    with `isolate` to the `resource_limits` of their config. `tls` names the files of a CA, and of the
+    certificate that coordinators may ask workers for.
     """
 
     def __init__(
         self, url: str, key: str, *, worker_id: str = "", slots: int = 10, tags: Mapping[str, str] | None = None,
         resources: WorkerResources | None = None, version: str = "", drain_timeout: float | timedelta = 300,
-        take_over: bool = False, capture_logging: bool = True, tls: TLSFiles | None = None,
+        take_over: bool = False, capture_logging: bool = True, hold_limits: bool = True, tls: TLSFiles | None = None,
         http: Callable[[], httpx.AsyncClient] | None = None,
     ) -> None:
         if slots < 1:
@@ -90,7 +92,7 @@ class Worker:
         self._resources = resources
         self._tags, self._version, self._take_over = dict(tags or {}), version, take_over
         self._drain_timeout = seconds(drain_timeout)
-        self._capture_logging = capture_logging
+        self._capture_logging, self._limited = capture_logging, hold_limits
         self._handlers: dict[str, Handler] = {}
         self._engine: Engine | None = None
         self._control: threading.Thread | None = None
@@ -154,13 +156,14 @@ class Worker:
         isolated = {k: h for k, h in self._handlers.items() if h.isolate}
         level = logging.getLogger().level if self._capture_logging else None
         nursery = await asyncio.to_thread(Nursery, isolated, level) if isolated else None
+        mailbox = Mailbox(loop)
 
         def host(agent: Agent, handler: Handler) -> Host:
             if handler.isolate:
                 assert nursery is not None
-                return ProcessHost(agent, handler, nursery)
+                return ProcessHost(agent, handler, nursery, self._limited)
             if handler.is_async:
-                return LoopHost(agent, handler, loop)
+                return LoopHost(agent, handler, loop, mailbox)
             return ThreadHost(agent, handler)
 
         def attach(agent: Agent, fail: Callable[[Exception], None]) -> None:
