@@ -19,8 +19,10 @@ var rateHeaders = [...]string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-R
 func (a *api) limit(w http.ResponseWriter, r *http.Request, cost int) bool {
 	d, limits, err := a.Tenancy.Allow(r.Context(), scopeOf(r.Context()).principal, cost)
 	if err != nil {
-		a.Observer.Count("rate_limiter_failed", 1)
-		a.Log.Warn("rate limiter failed", "request_id", requestIDOf(r.Context()), "error", err)
+		if r.Context().Err() == nil { // otherwise the client has gone
+			a.Observer.Count("rate_limiter_failed", 1)
+			a.Log.Warn("rate limiter failed", "request_id", requestIDOf(r.Context()), "error", err)
+		}
 		d = ports.RateDecision{Allowed: true, Remaining: limits.Burst}
 	}
 	h := w.Header()

@@ -16,7 +16,7 @@ import (
 
 const (
 	// reconnectLeast and reconnectMost bound the pause before the process listens anew. It is
-	// deafPause after a connection over which nothing came back: the next one will be like it.
+	// deafPause after a connection over which nothing ever came back: the next one will be like it.
 	reconnectLeast = 100 * time.Millisecond
 	reconnectMost  = 5 * time.Second
 	deafPause      = time.Minute
@@ -118,7 +118,11 @@ func (h *Hints) listen(ctx context.Context, cfg *pgxpool.Config) (heard bool, er
 		case !timeout:
 			return heard, err
 		}
-		if time.Since(last) > silenceLimit {
+		switch silence := time.Since(last); {
+		case silence <= silenceLimit:
+		case heard: // the network went silent, or this process stood still
+			return heard, fmt.Errorf("nothing was heard for %s", silence.Round(time.Second))
+		default:
 			return heard, errDeaf
 		}
 	}

@@ -313,6 +313,23 @@ func TestHints_WhenTheConnectionBreaks_ListenAgainAndWakeTheLoops(t *testing.T) 
 	require.Equal(t, "after", <-woken)
 }
 
+// A process that stood still, or whose network did, has not heard itself either. Its connection did
+// work, unlike one through a pooler. So it listens again at once.
+func TestHints_WhenTheConnectionFallsSilent_ListenAgainWithoutWaiting(t *testing.T) {
+	p := newProcesses(t)
+	c := servers.SharedPostgres(t, prepare)
+	proxy := netfault.NewProxy(t, c.Port)
+	b := p.start(func(_ *postgres.Options, ho *postgres.HintOptions) {
+		ho.URL = strings.Replace(p.url, fmt.Sprintf(":%d/", c.Port), fmt.Sprintf(":%d/", proxy.Port), 1)
+	})
+	require.NoError(t, b.Ping(t.Context()))
+	require.Equal(t, 1, proxy.Silence())
+	require.Eventually(t, func() bool { return b.Ping(t.Context()) != nil }, 30*time.Second, 20*time.Millisecond,
+		"it notices")
+	require.Eventually(t, func() bool { return b.Ping(t.Context()) == nil }, 20*time.Second, 20*time.Millisecond,
+		"it does not wait for a minute")
+}
+
 // A pooler in transaction mode gives what listens to another client. What is sent through it
 // arrives all the same.
 func TestHints_BehindAPooler_AreSentThroughItAndHeardBesideIt(t *testing.T) {
