@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -121,4 +122,25 @@ func TestScaling_WithoutPools_IsEmpty(t *testing.T) {
 	ans := a.call("GET", "/v1/scaling", a.dev.AdminKey, nil)
 	require.Equal(t, 200, ans.status)
 	assert.Equal(t, map[string]any{}, ans.field("pools"))
+}
+
+func TestWorkers_ForAScaler_ShowHowMuchAndNotWhatTheyRun(t *testing.T) {
+	a := newAPI(t, 1)
+	scaler := a.operatorKey(map[string]any{"name": "aws", "role": "scaler"}).field("key").(string)
+	id := a.submit(map[string]any{"workload_type": "sleep", "input_params": map[string]any{"duration_ms": 60_000}})
+	list := func(key string) map[string]any {
+		ans := a.call("GET", "/v1/admin/workers", key, nil)
+		require.Equal(t, 200, ans.status, ans.body)
+		return ans.field("workers").([]any)[0].(map[string]any)
+	}
+	require.Eventually(t, func() bool { return list(a.dev.AdminKey)["capacity_used"] == 1.0 }, 10*time.Second,
+		10*time.Millisecond)
+	assert.Equal(t, []any{id}, list(a.dev.AdminKey)["running_workloads"])
+	seen := list(scaler)
+	assert.Equal(t, 1.0, seen["capacity_used"])
+	assert.Empty(t, seen["running_workloads"])
+	assert.Empty(t, seen["ending_runs"])
+	assert.NotContains(t, fmt.Sprint(seen), id)
+	a.refused(a.call("GET", "/v1/admin/workers/"+seen["worker_id"].(string), scaler, nil), 403, "FORBIDDEN", "")
+	a.refused(a.call("POST", "/v1/admin/workers/"+seen["worker_id"].(string)+"/drain", scaler, nil), 403, "FORBIDDEN", "")
 }

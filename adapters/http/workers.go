@@ -31,7 +31,13 @@ func (a *api) ListWorkers(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListWorkers200JSONResponse{Workers: mapSlice(ws, workerOut), Pagination: pagination}, nil
+	out := mapSlice(ws, workerOut)
+	if scopeOf(ctx).principal.Role == domain.RoleScaler {
+		for i := range out {
+			out[i].RunningWorkloads, out[i].EndingRuns = []string{}, out[i].EndingRuns[:0]
+		}
+	}
+	return gen.ListWorkers200JSONResponse{Workers: out, Pagination: pagination}, nil
 }
 
 // GetWorker implements GET /v1/admin/workers/{id}.

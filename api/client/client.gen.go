@@ -2880,6 +2880,8 @@ type ClientInterface interface {
 
 	// ListWorkers List workers with what they run
 	//
+	// A scaler sees which workers have work, and none of it: `running_workloads` and `ending_runs` are empty for it.
+	//
 	// Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
 	ListWorkers(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -3953,6 +3955,8 @@ func (c *Client) ListLanes(ctx context.Context, params *ListLanesParams, reqEdit
 }
 
 // ListWorkers List workers with what they run
+//
+// A scaler sees which workers have work, and none of it: `running_workloads` and `ending_runs` are empty for it.
 //
 // Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
 func (c *Client) ListWorkers(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9180,6 +9184,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListWorkersWithResponse List workers with what they run
 	//
+	// A scaler sees which workers have work, and none of it: `running_workloads` and `ending_runs` are empty for it.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
@@ -13466,6 +13472,8 @@ func (c *ClientWithResponses) ListLanesWithResponse(ctx context.Context, params 
 }
 
 // ListWorkersWithResponse List workers with what they run
+//
+// A scaler sees which workers have work, and none of it: `running_workloads` and `ending_runs` are empty for it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
