@@ -58,9 +58,14 @@ func CheckSchema(ctx context.Context, url string) error {
 		return err
 	}
 	defer func() { _ = c.Close(bounded) }() // nothing is left to lose
+	return schemaOf(bounded, c)
+}
+
+// schemaOf is CheckSchema on a connection.
+func schemaOf(ctx context.Context, c *pgx.Conn) error {
 	var applied int64
 	const newest = "SELECT coalesce(max(version_id), 0) FROM niyanta_migrations WHERE is_applied"
-	err = c.QueryRow(bounded, newest).Scan(&applied)
+	err := c.QueryRow(ctx, newest).Scan(&applied)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == undefinedTable {
 		return ErrSchemaMissing

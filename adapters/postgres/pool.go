@@ -54,14 +54,19 @@ const (
 	leaseConns        = 3
 )
 
-// Open returns a store. The database need not be up yet: pools connect when they are first used.
-func Open(ctx context.Context, o Options) (*Store, error) {
+// complete replaces sizes of 0.
+func (o *Options) complete() {
 	if o.MaxConns == 0 {
 		o.MaxConns = max(8, 4*runtime.NumCPU())
 	}
 	if o.ReadConns == 0 {
 		o.ReadConns = max(4, 2*runtime.NumCPU())
 	}
+}
+
+// Open returns a store. The database need not be up yet: pools connect when they are first used.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o.complete()
 	s := &Store{
 		url: o.URL, shown: certificates{url: o.URL}, dial: o.Dial, log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)},
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/niyanta/niyanta/bootstrap"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -36,18 +38,30 @@ type finding struct {
 	Advice string `json:"advice,omitempty"`
 }
 
+// examinedRoles are the roles whose settings can be examined.
+var examinedRoles = []string{
+	string(bootstrap.RoleServer), string(bootstrap.RoleCoordinator), string(bootstrap.RoleWorker),
+}
+
 func doctorCommand(c *cli) *cobra.Command {
+	var as string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check configuration, coordinators, clocks, versions and the key, and say what to do",
 		Long: `Check configuration, coordinators, clocks, versions and the key, and say what to do.
+With --as it also reads the settings of a server in this environment as that server would, and asks
+the database, the bus, the rate limiter, the archive or the coordinators that they name.
 It changes nothing. It exits with 1 if it finds a problem, and with 0 if there are only warnings.`,
 		Example: `  niyanta doctor
-  niyanta doctor --context prod -o json`,
+  niyanta doctor --context prod -o json
+  niyanta doctor --as coordinator`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &doctor{}
+			if as != "" && !slices.Contains(examinedRoles, as) {
+				return usage(fmt.Errorf("--as must be %s, not %q", strings.Join(examinedRoles, ", "), as))
+			}
+			d := &doctor{as: bootstrap.Role(as)}
 			d.examine(cmd.Context(), c)
 			if c.output == formatTable {
 				d.print(c, cmd)
@@ -60,6 +74,9 @@ It changes nothing. It exits with 1 if it finds a problem, and with 0 if there a
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&as, "as", "",
+		"examine the settings of this environment as those of a server, coordinator or worker")
+	completeFlag(cmd, "as", oneOf(examinedRoles...))
 	return c.flags(cmd)
 }
 
@@ -70,7 +87,13 @@ var findings = view[finding]{
 }
 
 // doctor collects findings.
-type doctor struct{ found []finding }
+type doctor struct {
+	found []finding
+	// as is the role whose settings are examined. It is empty if none was named.
+	as bootstrap.Role
+	// leaders are the addresses of coordinators that say they lead.
+	leaders []string
+}
 
 func (d *doctor) add(check, result, found, advice string) {
 	d.found = append(d.found, finding{check, result, found, advice})
@@ -120,6 +143,7 @@ func (d *doctor) examine(ctx context.Context, c *cli) {
 	case t.key == "":
 		d.add("key", findingProblem, "there is none", t.errNoKey().Error())
 	case answers > 0:
+		d.oneFleet(ctx, t)
 		d.key(ctx, t)
 	}
 }
@@ -163,7 +187,7 @@ func (d *doctor) coordinator(ctx context.Context, t target, address string) bool
 	health, err := cl.Health(ctx)
 	took := time.Since(begin)
 	if err != nil {
-		found, advice := unreachable(address, err)
+		found, advice := unreachable(ctx, address, err)
 		d.add("reach", findingProblem, address+": "+found, advice)
 		return false
 	}
@@ -175,14 +199,17 @@ func (d *doctor) coordinator(ctx context.Context, t target, address string) bool
 }
 
 // unreachable returns what a failed request shows, and advice.
-func unreachable(address string, err error) (found, advice string) {
+func unreachable(ctx context.Context, address string, err error) (found, advice string) {
 	var e *niyanta.Error
 	if !errors.As(err, &e) {
-		return "no answer", "check firewalls and proxies between this machine and the coordinator"
+		return fmt.Sprintf("no answer within %s", doctorTimeout), "the process may stand still or be starved of processor " +
+			"time, or a firewall or proxy between this machine and the coordinator drops what is sent"
 	}
 	var transport *url.Error
 	found = unavailable(e)
 	switch {
+	case strings.HasPrefix(address, "http://") && speaksTLS(ctx, address):
+		return found, "the server speaks TLS: use https://"
 	case !errors.As(err, &transport):
 		return found, "the server is no coordinator, or is older than this command: check the address"
 	case strings.Contains(found, "refused"):
@@ -193,8 +220,6 @@ func unreachable(address string, err error) (found, advice string) {
 		return found, "the certificate is not trusted, has expired, or is for another name; see docs/operations/tls.md"
 	case strings.Contains(found, "HTTP response to HTTPS"):
 		return found, "it does not speak TLS: use http://"
-	case strings.HasPrefix(address, "http://") && strings.Contains(found, "closed the connection"):
-		return found, "it may speak TLS: use https://"
 	}
 	return found, "check firewalls and proxies between this machine and the coordinator"
 }
@@ -242,6 +267,9 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 	if err != nil {
 		d.add("ready", findingProblem, address+": "+err.Error(), "")
 		return
+	}
+	if r.IsLeader {
+		d.leaders = append(d.leaders, address)
 	}
 	var missing []string
 	for _, x := range [][2]string{

@@ -20,6 +20,7 @@ type examined struct {
 	customer      func() (int, string)
 	cancel        func() (int, string)
 	workers       func() (int, string)
+	worker        func() (int, string)
 }
 
 func answer(status int, body string) func() (int, string) {
@@ -45,7 +46,8 @@ const (
 		`,"leader_elected":false}}`
 	customerOf = `{"customer_id":"cust_a","name":"A","tier":"free","limits":{"max_queue_depth":10,` +
 		`"max_concurrent_workloads":5},"usage":{"current_queue_depth":%d},"suspended_at":%s}`
-	oneWorker = `{"workers":[{"worker_id":"w1","status":%q,"capacity_total":10,"capacity_used":%d}],` +
+	noWorkloads = `{"workloads":[],"pagination":{"limit":20,"has_more":false,"next_cursor":null}}`
+	oneWorker   = `{"workers":[{"worker_id":"w1","status":%q,"capacity_total":10,"capacity_used":%d}],` +
 		`"pagination":{"limit":100,"has_more":false,"next_cursor":null}}`
 )
 
@@ -54,6 +56,8 @@ func (x examined) start(t *testing.T) *httptest.Server {
 	routes := map[string]func() (int, string){
 		"GET /health": x.health, "GET /ready": x.ready, "GET /v1/customer": x.customer,
 		"POST /v1/workloads/wl_doctor/cancel": x.cancel, "GET /v1/admin/workers": x.workers,
+		"GET /v1/admin/workers/doctor": x.worker, "GET /v1/workloads": answer(http.StatusOK, noWorkloads),
+		"GET /v1/admin/workloads": answer(http.StatusOK, noWorkloads),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := routes[r.Method+" "+r.URL.Path]
@@ -102,7 +106,9 @@ func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 		"busy workers": {func(x *examined) { x.customer, x.workers = forbidden, workersAre("HEALTHY", 10) }, exitDone,
 			[]string{"workers warning: add workers"}},
 		"a worker's key": {func(x *examined) { x.customer, x.workers = forbidden, forbidden }, exitError,
-			[]string{"key problem: a worker's or a scaler's"}},
+			[]string{"key problem: it is a worker's"}},
+		"a scaler's key": {func(x *examined) { x.customer, x.worker = forbidden, forbidden }, exitDone,
+			[]string{"key warning: role scaler", "key warning: use a customer's key"}},
 		"suspended": {func(x *examined) { x.customer = customerIs(0, `"2026-01-02T03:04:05Z"`) }, exitError,
 			[]string{"customer problem: suspended", "customer problem: reactivate cust_a"}},
 		"a full queue": {func(x *examined) { x.customer = customerIs(10, "null") }, exitDone,
@@ -128,7 +134,7 @@ func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := examined{healthy(version, now), answer(http.StatusOK, readyBody), customerIs(0, "null"),
-				refusal(http.StatusNotFound, "NOT_FOUND"), workersAre("HEALTHY", 3)}
+				refusal(http.StatusNotFound, "NOT_FOUND"), workersAre("HEALTHY", 3), refusal(http.StatusNotFound, "NOT_FOUND")}
 			x.change(&e)
 			sh := shell{t, e.start(t).URL, "k"}
 			for _, format := range []string{"table", "json"} {

@@ -57,17 +57,26 @@ func (d *doctor) customersKey(ctx context.Context, cl *niyanta.Client, u niyanta
 		return
 	}
 	d.add("customer", findingOK, queue, "")
+	if u.Usage.CurrentQueueDepth > 0 {
+		d.stuck(ctx, cl, (*niyanta.Client).List)
+	}
 }
 
 func (d *doctor) operatorsKey(ctx context.Context, cl *niyanta.Client, from string) {
 	workers, err := niyanta.Collect(cl.Workers(ctx))
 	switch {
 	case errors.Is(err, niyanta.ErrForbidden):
-		d.add("key", findingProblem, "it is a worker's or a scaler's"+from+"; client commands cannot use it",
+		d.add("key", findingProblem, "it is a worker's"+from+"; client commands cannot use it",
 			"use a customer's key, or an admin's")
 		return
 	case err != nil:
 		d.add("key", findingProblem, err.Error(), "")
+		return
+	}
+	// The worker does not exist. An admin's key gets NOT_FOUND, a scaler's key FORBIDDEN.
+	if _, err := cl.Worker(ctx, "doctor"); errors.Is(err, niyanta.ErrForbidden) {
+		d.add("key", findingWarning, "role scaler"+from+": it shows how many workers are needed, and nothing else",
+			"use a customer's key, or an admin's, for anything but niyanta scaling and niyanta scale-exporter")
 		return
 	}
 	d.add("key", findingOK, "role admin"+from, "")
@@ -93,4 +102,7 @@ func (d *doctor) operatorsKey(ctx context.Context, cl *niyanta.Client, from stri
 		}
 		d.add("workers", findingOK, strings.TrimSpace(found), "")
 	}
+	d.stuck(ctx, cl, func(cl *niyanta.Client, ctx context.Context, p niyanta.ListParams) (niyanta.WorkloadList, error) {
+		return cl.ListAll(ctx, "", p)
+	})
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/bootstrap"
@@ -21,26 +24,37 @@ func (d *doctor) certificate(ctx context.Context, address string) {
 	if err != nil || u.Scheme != "https" {
 		return
 	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), "443")
+	// If there is none, the check of the connection says why.
+	if shown := certificateOf(ctx, u, "443"); shown != nil {
+		d.expiry("certificate", "that of "+address, shown.NotAfter,
+			"replace its files on the coordinators: they are read without a restart; see docs/operations/tls.md")
 	}
+}
+
+// certificateOf returns the certificate that the server at a URL shows. It is nil if the server does
+// not speak TLS.
+func certificateOf(ctx context.Context, u *url.URL, usualPort string) *x509.Certificate {
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{
 		InsecureSkipVerify: true, //nolint:gosec // nothing is sent: the certificate is only looked at
 	}}
-	conn, err := dialer.DialContext(ctx, "tcp", host)
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), usualPort)))
 	if err != nil {
-		return // the check of the connection says why
+		return nil
 	}
 	defer func() { _ = conn.Close() }() // nothing was sent
 	secured, ok := conn.(*tls.Conn)
 	if !ok || len(secured.ConnectionState().PeerCertificates) == 0 {
-		return
+		return nil
 	}
-	d.expiry("certificate", "that of "+address, secured.ConnectionState().PeerCertificates[0].NotAfter,
-		"replace its files on the coordinators: they are read without a restart; see docs/operations/tls.md")
+	return secured.ConnectionState().PeerCertificates[0]
+}
+
+// speaksTLS reports whether the server at a plain address speaks TLS.
+func speaksTLS(ctx context.Context, address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && certificateOf(ctx, u, "80") != nil
 }
 
 // expiry checks when a certificate expires.
@@ -55,11 +69,27 @@ func (d *doctor) expiry(check, what string, expires time.Time, advice string) {
 	}
 }
 
+// results are the results of a check by the severity of a finding.
+var results = map[bootstrap.Severity]string{
+	bootstrap.SeverityNone: findingOK, bootstrap.SeverityWarning: findingWarning,
+	bootstrap.SeverityProblem: findingProblem,
+}
+
 // serverSettings checks what the settings of servers in this environment name, if there are any.
 func (d *doctor) serverSettings(ctx context.Context, environment []string) {
+	if d.as != "" {
+		for _, f := range bootstrap.Examine(ctx, environment, d.as) {
+			d.add("settings", results[f.Severity], f.Found, f.Advice)
+		}
+	}
 	cfg, err := bootstrap.Load(environment)
 	if err != nil {
-		return // a start with them reports everything
+		if d.as == "" { // otherwise it was reported
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				d.add("settings", findingProblem, line, "a server with these settings does not start; correct or unset it")
+			}
+		}
+		return
 	}
 	for _, c := range cfg.CheckCertificates() {
 		if c.Err != nil {
