@@ -90,7 +90,7 @@ type Config struct {
 	// Where coordinators answer, one URL or several, comma separated; one that does not answer is
 	// left for the next. Required with BUS=memory. With another bus it is the way for what is too
 	// large for the bus, and for everything while the bus is disconnected.
-	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
+	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker scale-exporter"`
 
 	// Encryption
 
@@ -106,12 +106,12 @@ type Config struct {
 	WorkerClientCA string `env:"WORKER_CLIENT_CA_FILE" roles:"dev server coordinator"`
 	// The path of a file with the certificates that sign the coordinators' own. Empty: the system's.
 	// It needs a COORDINATOR_URL that begins with https://, as the two settings below do.
-	CoordinatorCA string `env:"COORDINATOR_CA_FILE" roles:"worker"`
+	CoordinatorCA string `env:"COORDINATOR_CA_FILE" roles:"worker scale-exporter"`
 	// The path of a file with the client certificate that the worker shows coordinators. It goes
 	// together with COORDINATOR_KEY_FILE.
-	CoordinatorCert string `env:"COORDINATOR_CERT_FILE" roles:"worker"`
+	CoordinatorCert string `env:"COORDINATOR_CERT_FILE" roles:"worker scale-exporter"`
 	// The path of a file with the key of that client certificate.
-	CoordinatorKey string `env:"COORDINATOR_KEY_FILE" roles:"worker"`
+	CoordinatorKey string `env:"COORDINATOR_KEY_FILE" roles:"worker scale-exporter"`
 
 	// Probes of workers
 
@@ -257,6 +257,23 @@ type Config struct {
 	// each of them GET /v1/scaling says how many workers it needs, also while it has none. Empty: no
 	// pools. Set it alike on all coordinators.
 	Pools string `env:"POOLS" roles:"dev server coordinator"`
+	// The pool whose figures "niyanta scale-exporter" publishes. Required for it.
+	ScalerPool string `env:"SCALER_POOL" roles:"scale-exporter"`
+	// The scaler's key with which it asks coordinators. Required for it.
+	ScalerKey string `env:"SCALER_KEY" secret:"true" roles:"scale-exporter"`
+	// The time between two looks at the coordinators and the group.
+	ScalerInterval time.Duration `env:"SCALER_INTERVAL" envDefault:"20s" min:"1s" max:"5m" roles:"scale-exporter"`
+	// Where it serves /health, /ready and /metrics: an address, or nothing (the variable is set and
+	// empty) to serve nothing.
+	ScalerHTTPAddr string `env:"SCALER_HTTP_ADDR" envDefault:":8082" empty:"kept" roles:"scale-exporter"`
+	// The EC2 Auto Scaling group whose machines run the pool's workers. Required for "niyanta
+	// scale-exporter aws", which finds region and credentials as all programs with the AWS SDK do.
+	AWSGroup string `env:"AWS_AUTOSCALING_GROUP" roles:"scale-exporter"`
+	// The group's lifecycle hook for terminations, which the exporter completes when a machine's worker
+	// has drained. Empty: none.
+	AWSHook string `env:"AWS_LIFECYCLE_HOOK" roles:"scale-exporter"`
+	// The namespace of the metrics in CloudWatch.
+	AWSNamespace string `env:"AWS_METRIC_NAMESPACE" envDefault:"Niyanta" roles:"scale-exporter"`
 
 	// Times
 
@@ -305,10 +322,10 @@ type Config struct {
 	// Logs, metrics and traces
 
 	// The least level that is logged: "debug", "info", "warn" or "error".
-	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev server coordinator worker migrate"`
+	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev server coordinator worker migrate scale-exporter"`
 	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON
 	// elsewhere.
-	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev server coordinator worker migrate"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev server coordinator worker migrate scale-exporter"`
 	// The customers, comma separated, that have series of their own in /metrics: what they have waiting
 	// and running. Figures of all customers are in the API.
 	MetricsCustomers []string `env:"METRICS_CUSTOMERS" roles:"dev server coordinator"`
@@ -348,18 +365,6 @@ const DevHTTPAddr = "127.0.0.1:8080"
 
 // Prefix of all variables.
 const Prefix = "NIYANTA_"
-
-// Role is what a process does; what must be configured depends on it.
-type Role string
-
-// The roles.
-const (
-	RoleDev         Role = "dev"
-	RoleServer      Role = "server"
-	RoleCoordinator Role = "coordinator"
-	RoleWorker      Role = "worker"
-	RoleMigrate     Role = "migrate"
-)
 
 // Load parses the variables. Its error names each one that cannot be read, and the configuration
 // has the default in its place, so that Validate can report what else is wrong.

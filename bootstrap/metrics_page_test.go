@@ -49,8 +49,9 @@ func renderMetrics() string {
 <!-- Generated from adapters/telemetry and adapters/http/workerserver by make generate. -->
 
 Coordinators and servers serve their metrics at ` + "`/metrics`" + ` of ` + "`NIYANTA_HTTP_ADDR`" + `, or of
-` + "`NIYANTA_ADMIN_ADDR`" + ` if that is set; workers at ` + "`NIYANTA_WORKER_HTTP_ADDR`" + `. The format is that of
-Prometheus. Coordinators also have those of the Go runtime and of the process.
+` + "`NIYANTA_ADMIN_ADDR`" + ` if that is set; workers at ` + "`NIYANTA_WORKER_HTTP_ADDR`" + `, scale exporters at
+` + "`NIYANTA_SCALER_HTTP_ADDR`" + `. The format is that of Prometheus. Coordinators also have those of the Go
+runtime and of the process.
 
 - Labels take their values from fixed sets, or from the first few that are seen; whatever else there
   is counts as ` + "`other`" + `. So neither customers nor types make series without end.
@@ -69,6 +70,7 @@ Prometheus. Coordinators also have those of the Go runtime and of the process.
 		{"Coordinators", "coordinators", telemetry.Definitions()},
 		{"The leader", "leader", telemetry.Definitions()},
 		{"Workers", "workers", workerserver.Definitions()},
+		{"Scale exporters", "scale exporters", telemetry.ExporterDefinitions()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| metric | type | labels | |\n|---|---|---|---|\n", group.title)
 		for _, d := range definitionsOf(group.of) {

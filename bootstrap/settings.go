@@ -24,8 +24,10 @@ var shown = map[string]bool{
 	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
 	"WORKER_ID": true, "WORKER_TAGS": true, "WORKER_CPU": true, "WORKER_MEMORY_MB": true,
 	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "PREEMPT_NOTICE": true,
-	"POOLS":      true,
-	"EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true, "EXEC_LIMITS": true,
+	"POOLS":       true,
+	"SCALER_POOL": true, "SCALER_HTTP_ADDR": true, "AWS_AUTOSCALING_GROUP": true, "AWS_LIFECYCLE_HOOK": true,
+	"AWS_METRIC_NAMESPACE": true,
+	"EXEC_ALLOW":           true, "EXEC_ENV": true, "EXEC_UIDS": true, "EXEC_LIMITS": true,
 	"ANTI_AFFINITY_ACROSS_TYPES": true, "SCHEDULER_POLICY": true, "LOG_FORMAT": true, "METRICS_CUSTOMERS": true,
 }
 

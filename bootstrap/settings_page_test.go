@@ -134,7 +134,8 @@ func describedSettings(t *testing.T) []described {
 		require.NotEmpty(t, s.what, "%s needs a comment that says what it does", s.name)
 		require.NotEmpty(t, s.group, "%s needs a group", s.name)
 		for _, role := range strings.Fields(s.tag.Get("roles")) {
-			require.Contains(t, []Role{RoleDev, RoleServer, RoleCoordinator, RoleWorker, RoleMigrate}, Role(role), s.name)
+			require.Contains(t, []Role{RoleDev, RoleServer, RoleCoordinator, RoleWorker, RoleMigrate, RoleScaleExporter},
+				Role(role), s.name)
 		}
 		require.NotEmpty(t, s.tag.Get("roles"), "%s needs roles that read it", s.name)
 		all = append(all, s)

@@ -75,6 +75,8 @@ func (c Config) Validate(role Role) error {
 		c.validateRuns(wrong)
 	case RoleWorker:
 		c.validateWorker(wrong)
+	case RoleScaleExporter:
+		c.validateScaleExporter(wrong)
 	case RoleMigrate:
 		if c.PostgresURL == "" {
 			wrong("POSTGRES_URL", "is required: it says which database to migrate")

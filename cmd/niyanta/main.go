@@ -140,7 +140,7 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 		contextCommand(c),
 		workloadCommand(c), batchCommand(c), checkpointCommand(c), configSetCommand(c), customerCommand(c),
 		keyCommand(c), statsCommand(c), scalingCommand(c), eventsCommand(c), uiCommand(c), benchCommand(c), doctorCommand(c),
-		conformanceCommand(),
+		conformanceCommand(), scaleExporterCommand(),
 		adminAuditCommand(c),
 	)
 	usageErrors(root)

@@ -23,6 +23,8 @@ const (
 	Leader Place = "leader"
 	// Workers all serve it.
 	Workers Place = "workers"
+	// Exporters are the processes of "niyanta scale-exporter".
+	Exporters Place = "scale exporters"
 )
 
 // Label is a label of a metric. Values says which values it has; there are always few.
