@@ -72,7 +72,11 @@ func Examine(ctx context.Context, environment []string, role Role) []Finding {
 	if role == RoleServer || role == RoleCoordinator {
 		asks = append(asks, found.database, found.limiter, found.archive)
 	}
-	asks = append(asks, found.bus)
+	if role == RoleScaleExporter {
+		asks = append(asks, found.scaler)
+	} else {
+		asks = append(asks, found.bus)
+	}
 	if role == RoleWorker && cfg.CoordinatorURL != "" {
 		asks = append(asks, found.coordinators)
 	}

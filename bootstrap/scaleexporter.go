@@ -33,6 +33,7 @@ type ScaleExporter struct {
 	cfg      Config
 	version  string
 	fleet    *niyanta.Client
+	group    ports.MachineGroup
 	exporter *scaleexport.Exporter
 	metrics  *telemetry.ExporterMetrics
 	log      *slog.Logger
@@ -68,7 +69,8 @@ func newScaleExporter(cfg Config, version string, group ports.MachineGroup, log 
 		steps = append(steps, string(s))
 	}
 	return &ScaleExporter{
-		cfg: cfg, version: version, fleet: cl, metrics: telemetry.NewExporterMetrics(steps...), log: log, began: time.Now(),
+		cfg: cfg, version: version, fleet: cl, group: group, metrics: telemetry.NewExporterMetrics(steps...), log: log,
+		began: time.Now(),
 		exporter: scaleexport.New(scaleexport.Deps{
 			Group: group, Fleet: fleetReader{cl, cfg.ScalerPool}, Clock: system.Clock{}, Log: log,
 		}, cfg.AWSHook != ""),
@@ -254,6 +256,29 @@ func (f fleetReader) View(ctx context.Context) (ports.FleetView, error) {
 		})
 	}
 	return v, nil
+}
+
+// scaler asks what an exporter would ask: the coordinators with its key, and AWS for the group.
+func (f *findings) scaler(ctx context.Context, cfg Config) {
+	const advice = "set NIYANTA_SCALER_KEY to a scaler's key (niyanta key create --role scaler), and " +
+		"NIYANTA_SCALER_POOL to a pool in the coordinators' NIYANTA_POOLS"
+	x, err := NewAWSScaleExporter(ctx, cfg, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.problem("a scale exporter with these settings does not start", "%s", err)
+		return
+	}
+	defer x.fleet.Close()
+	if v, err := (fleetReader{x.fleet, cfg.ScalerPool}).View(ctx); err != nil {
+		f.problem(advice, "%sSCALER_POOL and SCALER_KEY: %s", Prefix, err)
+	} else {
+		f.fine("%sSCALER_POOL: %s desires %d workers, and has %d", Prefix, cfg.ScalerPool, v.Desired, v.Workers)
+	}
+	if machines, err := x.group.Machines(ctx); err != nil {
+		f.problem("correct the name, the region, the credentials and their rights; see docs/operations/scaling.md",
+			"%sAWS_AUTOSCALING_GROUP: %s", Prefix, err)
+	} else {
+		f.fine("%sAWS_AUTOSCALING_GROUP: %s has %d machines", Prefix, cfg.AWSGroup, len(machines))
+	}
 }
 
 // validateScaleExporter checks the settings of a scale exporter.

@@ -41,6 +41,7 @@ type finding struct {
 // examinedRoles are the roles whose settings can be examined.
 var examinedRoles = []string{
 	string(bootstrap.RoleServer), string(bootstrap.RoleCoordinator), string(bootstrap.RoleWorker),
+	string(bootstrap.RoleScaleExporter),
 }
 
 func doctorCommand(c *cli) *cobra.Command {
@@ -75,7 +76,7 @@ It changes nothing. It exits with 1 if it finds a problem, and with 0 if there a
 		},
 	}
 	cmd.Flags().StringVar(&as, "as", "",
-		"examine the settings of this environment as those of a server, coordinator or worker")
+		"examine the settings of this environment as those of a server, coordinator, worker or scale-exporter")
 	completeFlag(cmd, "as", oneOf(examinedRoles...))
 	return c.flags(cmd)
 }

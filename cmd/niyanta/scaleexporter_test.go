@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -132,6 +133,22 @@ func TestScaleExporter_OfTwoProcesses_ProtectsWorkAndLetsDrainedMachinesGo(t *te
 		return c.has("protect i-busy true") && c.has("protect i-idle false")
 	}, "protection follows")
 	f.eventually(func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.published >= 2 }, "figures")
+
+	// The doctor asks the same with the same settings, and finds what is wrong with them.
+	doctor := func(settings ...string) string {
+		path, err := binary()
+		require.NoError(t, err)
+		cmd := exec.Command(path, "doctor", "--url", f.url, "--api-key", f.adminKey, "--as", "scale-exporter")
+		cmd.Env = append(slices.Clone(exporters[0].Env), settings...)
+		out, _ := cmd.CombinedOutput() // its status is that of its findings
+		return string(out)
+	}
+	sound := doctor()
+	assert.Regexp(t, "settings +ok +NIYANTA_SCALER_POOL: cpu desires", sound)
+	assert.Regexp(t, "settings +ok +NIYANTA_AWS_AUTOSCALING_GROUP: workers has 3 machines", sound)
+	assert.Regexp(t, "settings +problem .*gpu: no such pool", doctor("NIYANTA_SCALER_POOL=gpu"))
+	assert.Regexp(t, "settings +problem .*a valid API key is required", doctor("NIYANTA_SCALER_KEY=nope"))
+	assert.Regexp(t, "settings +problem .*no Auto Scaling group others", doctor("NIYANTA_AWS_AUTOSCALING_GROUP=others"))
 
 	// The credentials expire, and are replaced.
 	c.set(func() { c.expired = true })
