@@ -35,6 +35,21 @@ class Failed(Exception):
     """The workload itself failed, with a type and a message."""
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it would take the key to another host."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+opener = urllib.request.build_opener(NoRedirect)
+
+
+def integer(text):
+    """Reads an integer. One of thousands of digits, which int refuses, must not keep a poll from being read."""
+    return int(text) if len(text) < 1000 else float(text)
+
+
 def call(method, path, body=None, data=None, timeout=2.0):
     """One try. An OSError means: nothing is known, try again."""
     payload = data if data is not None else json.dumps(body).encode() if body is not None else None
@@ -42,15 +57,15 @@ def call(method, path, body=None, data=None, timeout=2.0):
     request = urllib.request.Request(URL + path, payload, {"Authorization": "Bearer " + KEY, "Content-Type": kind},
                                      method=method)
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with opener.open(request, timeout=timeout) as answer:
             content = answer.read()
             is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-            return json.loads(content) if is_json and content else content
+            return json.loads(content, parse_int=integer) if is_json and content else content
     except urllib.error.HTTPError as e:
         text = e.read().decode(errors="replace")
         if e.code == 409:
             raise Over(text) from None
-        if e.code in (408, 429) or e.code >= 500:
+        if e.code in (408, 429) or e.code >= 500 or e.code < 400:
             raise OSError(text) from None
         raise Refused(text) from None
 
