@@ -7,17 +7,15 @@ import gzip
 import json
 import math
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from niyanta import AsyncClient, Client, InvalidInput, NiyantaError, RunError, SyncTask, Task, Unavailable, Worker
+from niyanta import AsyncClient, Client, InvalidInput, NiyantaError, RunError, SyncTask, Task, Unavailable
 from niyanta import _http, _operations as operations, _plane
 from niyanta._core import parse_urls
-from niyanta._limits import Limits
 from niyanta.testing import Kit
 from test_client import WORKLOAD, Lines, Script, ok, refused
 from test_worker import Coordinator, Fixture, error
