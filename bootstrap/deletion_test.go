@@ -113,7 +113,7 @@ func newPostgresAPI(t *testing.T, workers int) (a *api, url string) {
 	c := servers.SharedPostgres(t, preparePostgres)
 	db := c.Database(t)
 	t.Cleanup(func() { c.Drop(t, db) })
-	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres"})
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres", "NIYANTA_WORKER_SLOTS=50"})
 	require.NoError(t, err)
 	cfg.PostgresURL = c.SocketURL(db)
 	d, err := newDevOn(context.Background(), cfg, workers, "test", silent,

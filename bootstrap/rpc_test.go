@@ -93,10 +93,56 @@ func (c *bothWays) try(a *api, client *http.Client, options []connect.ClientOpti
 }
 
 // TestRPCs_CalledBothWays_AnswerAsREST makes each call over REST and in each protocol of RPCs, and
-// compares answers, errors and statuses.
+// compares answers, errors and statuses: on each storage, and over TLS.
 func TestRPCs_CalledBothWays_AnswerAsREST(t *testing.T) {
-	a := newAPI(t, 1)
-	client := newRPCClient(t)
+	t.Run("memory", func(t *testing.T) {
+		callBothWays(t, func(t *testing.T) *api { t.Helper(); return newAPI(t, 1) }, newRPCClient(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		callBothWays(t, func(t *testing.T) *api {
+			t.Helper()
+			a, _ := newPostgresAPI(t, 1)
+			a.unlimited()
+			return a
+		}, newRPCClient(t))
+	})
+	t.Run("TLS", func(t *testing.T) {
+		var secure http.Client // trusts the server that was started last, and speaks HTTP/2 with it
+		callBothWays(t, func(t *testing.T) *api {
+			t.Helper()
+			s := securedWith(t, 1, "NIYANTA_WORKER_SLOTS=50")
+			a := newAPIOf(t, s.Dev)
+			a.client.Transport, secure.Transport = withoutHSTS{s.client.Transport}, s.client.Transport
+			a.unlimited()
+			return a
+		}, &secure)
+	})
+}
+
+// withoutHSTS drops the header that every answer over TLS has, and that the OpenAPI file does not tell of.
+type withoutHSTS struct{ http.RoundTripper }
+
+func (w withoutHSTS) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := w.RoundTripper.RoundTrip(req)
+	if err == nil {
+		resp.Header.Del("Strict-Transport-Security")
+	}
+	return resp, err
+}
+
+// unlimited raises the limits of the development customer beyond what a test may need.
+func (a *api) unlimited() {
+	a.Helper()
+	limits := map[string]any{
+		"rate_limit_per_sec": 100_000, "burst": 100_000, "max_queue_depth": 100_000, "max_concurrent_workloads": 100_000,
+	}
+	ans := a.call("PATCH", "/v1/admin/customers/"+string(DevCustomer), a.dev.AdminKey, map[string]any{"limits": limits})
+	require.Equal(a, 200, ans.status, ans.body)
+}
+
+func callBothWays(t *testing.T, start func(t *testing.T) *api, client *http.Client) {
+	t.Helper()
+	a := start(t)
 	viewer := a.key("viewer")
 	later := `"run_at":"2099-01-01T00:00:00.5Z"`
 	waiting := func() string {
@@ -275,7 +321,7 @@ func TestRPCs_CalledBothWays_AnswerAsREST(t *testing.T) {
 			}
 		})
 	}
-	idle := newAPI(t, 1) // what drains may have nothing to drain, or the second answer is another one
+	idle := start(t) // what drains may have nothing to drain, or the second answer is another one
 	listed := idle.call("GET", "/v1/admin/workers", idle.dev.AdminKey, nil).field("workers").([]any)
 	id := listed[0].(map[string]any)["worker_id"]
 	for _, do := range []string{"Drain", "Undrain"} {

@@ -17,10 +17,16 @@ import (
 
 func devAt(t *testing.T, environment ...string) *Dev {
 	t.Helper()
+	return devWith(t, 0, environment...)
+}
+
+// devWith returns a development server with workers.
+func devWith(t *testing.T, workers int, environment ...string) *Dev {
+	t.Helper()
 	cfg, err := Load(append([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"}, environment...))
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate(RoleDev))
-	d, err := NewDev(context.Background(), cfg, 0, "test", silent)
+	d, err := NewDev(context.Background(), cfg, workers, "test", silent)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	return d

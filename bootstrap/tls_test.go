@@ -33,9 +33,15 @@ type secured struct {
 
 func securedDev(t *testing.T, environment ...string) *secured {
 	t.Helper()
+	return securedWith(t, 0, environment...)
+}
+
+// securedWith returns a development server with workers that speaks TLS.
+func securedWith(t *testing.T, workers int, environment ...string) *secured {
+	t.Helper()
 	a := testfiles.NewAuthority(t)
 	shown := a.Issue(t, "coordinator")
-	s := &secured{authority: a, shown: shown, Dev: devAt(t, append(environment,
+	s := &secured{authority: a, shown: shown, Dev: devWith(t, workers, append(environment,
 		"NIYANTA_TLS_CERT_FILE="+shown.Cert, "NIYANTA_TLS_KEY_FILE="+shown.Key)...)}
 	source, err := certificates.Open(certificates.Files{CA: a.CA}, silent)
 	require.NoError(t, err)
