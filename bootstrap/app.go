@@ -105,7 +105,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
+		Name: a.host.Name, Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
 		SocketOrigins: a.cfg.SocketOrigins, WorkerCertificates: a.cfg.WorkerClientCA != "",
 		Measure: a.metrics.Request, Throttled: a.metrics.Throttled, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -99,6 +100,12 @@ func TestConfig_OverTheAPI_IsThatOfTheCommand(t *testing.T) {
 		require.Equal(t, s.Value, shown[s.Variable], s.Variable)
 	}
 	require.Equal(t, masked, shown["NIYANTA_ADMIN_KEY"])
+	require.NotEmpty(t, ans.field("name"))
+	require.Eventually(t, func() bool {
+		return a.call("GET", "/v1/admin/config", a.dev.AdminKey, nil).field("leader") == ans.field("name")
+	}, 30*time.Second, 10*time.Millisecond, "the only coordinator leads")
+	ready := a.call("GET", "/ready", "", nil)
+	require.NotContains(t, ready.body, ans.field("name"), "without a key nobody learns it")
 	for _, secret := range []string{a.dev.AdminKey, a.dev.WorkerKey, a.dev.CustomerKey} {
 		require.NotContains(t, ans.body, secret)
 	}

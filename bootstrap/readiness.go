@@ -112,8 +112,9 @@ func stateOf(err error) httpapi.Dependency {
 // ready returns the result of the last check, and whether a coordinator leads.
 func (a *App) ready(context.Context) httpapi.Readiness {
 	_, leading := a.coordinator.Leadership.Current()
+	leader := a.coordinator.Leadership.Leader().Holder
 	r := httpapi.Readiness{
-		Leader: leading, LeaderElected: leading || a.coordinator.Leadership.Leader().Holder != "",
+		Leader: leading, LeaderElected: leading || leader != "", LeaderName: leader,
 		Certificate: certificateState(a.certificates),
 	}
 	last := a.watcher.last.Load()

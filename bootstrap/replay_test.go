@@ -298,6 +298,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("retryWorkloads", key, 200)
 	r.play("retryWorkload", key, 202)
 	r.play("getCustomerStats", key, 200)
+	r.play("getCustomerStatsByID", admin, 200)
 
 	// The worker is removed, and leaves.
 	r.play("removeWorker", admin, 204)

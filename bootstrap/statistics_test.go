@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,81 @@ func TestStatistics_WithAMistake_NameTheParameter(t *testing.T) {
 	} {
 		assert.Equal(t, 200, a.call("GET", "/v1/customer/stats?"+query, a.dev.CustomerKey, nil).status, query)
 	}
+}
+
+// TestStatistics_AsTheAdministratorSeesThem_AreTheCustomers asks for those of a customer as both.
+func TestStatistics_AsTheAdministratorSeesThem_AreTheCustomers(t *testing.T) {
+	a := newAPI(t, 1)
+	for range 2 {
+		a.until("/v1/workloads/"+a.submit(sleepBody(1)), "status", "COMPLETED")
+	}
+	seen := func(customer, by string) answer {
+		return a.call("GET", "/v1/admin/customers/"+customer+strings.TrimPrefix(statsTarget(by), "/v1/customer"),
+			a.dev.AdminKey, nil)
+	}
+	for _, by := range []string{"day", "hour", "workload_type"} {
+		own := a.call("GET", statsTarget(by), a.dev.CustomerKey, nil)
+		require.Equal(t, 200, own.status, own.body)
+		require.InDelta(t, 2, own.field("summary").(map[string]any)["total_workloads"], 0)
+		all := seen(string(DevCustomer), by)
+		require.Equal(t, 200, all.status, all.body)
+		assert.JSONEq(t, own.body, all.body)
+	}
+	other := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{"name": "O", "tier": "free"}).
+		field("customer_id").(string)
+	assert.InDelta(t, 0, seen(other, "day").field("summary").(map[string]any)["total_workloads"], 0)
+	assert.Equal(t, 404, seen("cust_nobody", "day").status)
+	a.refused(seen(string(DevCustomer), "week"), 400, "INVALID_INPUT", "group_by")
+	path := "/v1/admin/customers/" + string(DevCustomer) + strings.TrimPrefix(statsTarget("day"), "/v1/customer")
+	assert.Equal(t, 403, a.call("GET", path, a.dev.CustomerKey, nil).status, "a customer asks at its own path")
+}
+
+// TestCustomers_Listed_SayWhatEachUses compares the list with what each customer uses.
+func TestCustomers_Listed_SayWhatEachUses(t *testing.T) {
+	a := newAPI(t, 0)
+	other := a.otherCustomer()
+	for range 2 {
+		a.submit(sleepBody(1))
+	}
+	require.Equal(t, 202, a.call("POST", "/v1/workloads", other, sleepBody(1)).status)
+	waiting := map[float64]int{}
+	for _, x := range a.call("GET", "/v1/admin/customers", a.dev.AdminKey, nil).field("customers").([]any) {
+		c := x.(map[string]any)
+		one := a.call("GET", "/v1/admin/customers/"+c["customer_id"].(string), a.dev.AdminKey, nil)
+		assert.Equal(t, one.field("usage"), c["usage"], c["customer_id"])
+		waiting[c["usage"].(map[string]any)["current_queue_depth"].(float64)]++
+	}
+	assert.Equal(t, 1, waiting[2])
+	assert.Equal(t, 1, waiting[1])
+}
+
+// TestQueueDepth_ByTier_SaysHowLongWhatIsPlacedHadWaited waits until the leader has told.
+func TestQueueDepth_ByTier_SaysHowLongWhatIsPlacedHadWaited(t *testing.T) {
+	a := newAPI(t, 1)
+	for range 3 {
+		a.until("/v1/workloads/"+a.submit(sleepBody(1)), "status", "COMPLETED")
+	}
+	waited := func() map[string]any {
+		q := a.call("GET", "/v1/metrics/queue-depth", a.dev.AdminKey, nil)
+		require.Equal(t, 200, q.status, q.body)
+		for _, x := range q.field("by_tier").([]any) {
+			if w, ok := x.(map[string]any)["waited"].(map[string]any); ok {
+				return w
+			}
+		}
+		return nil
+	}
+	require.Eventually(t, func() bool {
+		w := waited()
+		return w != nil && w["placed"].(float64) == 3
+	}, 60*time.Second, 50*time.Millisecond, "though nothing of the tier is unfinished")
+	w := waited()
+	assert.LessOrEqual(t, w["p50_seconds"], w["p95_seconds"])
+	assert.LessOrEqual(t, w["p95_seconds"], w["p99_seconds"])
+	assert.Less(t, w["p99_seconds"].(float64), 60.0)
+	assert.Positive(t, w["window_seconds"])
+	assert.NotContains(t, a.call("GET", "/v1/metrics/queue-depth", a.dev.CustomerKey, nil).body, "waited",
+		"a customer sees nothing of the others")
 }
 
 func TestQueueDepth_OwnForACustomer_AllForAnAdmin(t *testing.T) {

@@ -65,6 +65,38 @@ func insightCases() []Case[StoreHarness] {
 			require.Empty(t, counts)
 			require.True(t, exact)
 		}},
+		{"usages of many are those of each",
+			"Usages returns what Usage does of each of these customers", func(t T, h StoreHarness) {
+				f := given(t, h)
+				f.noon()
+				w := f.worker("w", 5)
+				f.submit()
+				f.running(w)
+				h.Advance(24 * time.Hour)
+				f.submit()
+				f.submit(func(s *domain.Submission) { s.CustomerID = rival })
+				f.must(cancel(f.submit()))
+				ids := []domain.CustomerID{acme, rival, "cust_unknown"}
+				for range 2 { // before and after a fold
+					found, err := f.Insight.Usages(t.Context(), ids)
+					require.NoError(t, err)
+					for _, id := range ids {
+						u, err := f.Statistics.Usage(t.Context(), id)
+						require.NoError(t, err)
+						require.Equal(t, u, found[id], id)
+					}
+					require.Equal(t, domain.Usage{Unfinished: domain.Unfinished{Queued: 2, Running: 1}, SubmittedToday: 2},
+						found[acme])
+					require.Equal(t, 1, found[rival].Queued)
+					f.fold(100)
+				}
+				found, err := f.Insight.Usages(t.Context(), []domain.CustomerID{rival})
+				require.NoError(t, err)
+				require.NotContains(t, found, acme)
+				found, err = f.Insight.Usages(t.Context(), nil)
+				require.NoError(t, err)
+				require.Empty(t, found)
+			}},
 		{"the throughput is replaced as a whole and seen by every handle",
 			"SaveThroughput replaces the throughput that is kept; zero when none was", func(t T, h StoreHarness) {
 				a, b := h.Open(), h.Open()
@@ -77,18 +109,23 @@ func insightCases() []Case[StoreHarness] {
 					Types: map[string]domain.PlacementRate{"t": {Placed: 3, Busy: 7, Last: last},
 						"u": {Placed: 4, Last: last}},
 					Customers: map[domain.CustomerID]domain.PlacementRate{acme: {Placed: 7, Busy: 1_500_000}},
+					Waits:     map[domain.Tier]domain.Waits{domain.TierFree: {0: 1, 40: 6}, domain.TierPremium: {7: 2}},
 				}
 				require.NoError(t, a.Insight.SaveThroughput(t.Context(), saved))
 				saved.Types["t"] = domain.PlacementRate{Placed: 99} // not aliased
+				saved.Waits[domain.TierPremium][7] = 99
 				p, err = b.Insight.Throughput(t.Context())
 				require.NoError(t, err)
 				saved.Types["t"] = domain.PlacementRate{Placed: 3, Busy: 7, Last: last}
+				saved.Waits[domain.TierPremium][7] = 2
 				require.Equal(t, saved, p)
 				p.Customers[acme] = domain.PlacementRate{Placed: 99}
+				p.Waits[domain.TierPremium][7] = 99
 				next := domain.Throughput{
 					At: saved.At.Add(time.Minute), Window: time.Second,
 					Types:     map[string]domain.PlacementRate{"u": {Placed: 1, Last: last}},
 					Customers: map[domain.CustomerID]domain.PlacementRate{rival: {Placed: 1}},
+					Waits:     map[domain.Tier]domain.Waits{domain.TierFree: {3: 1}},
 				}
 				require.NoError(t, b.Insight.SaveThroughput(t.Context(), next))
 				p, err = a.Insight.Throughput(t.Context())
@@ -101,6 +138,8 @@ func insightCases() []Case[StoreHarness] {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				_, _, err := s.Insight.Ahead(ctx, []ports.Cutoff{{Lane: "l"}}, 1)
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = s.Insight.Usages(ctx, []domain.CustomerID{acme})
 				require.ErrorIs(t, err, context.Canceled)
 				_, err = s.Insight.Throughput(ctx)
 				require.ErrorIs(t, err, context.Canceled)

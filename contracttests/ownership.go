@@ -91,6 +91,11 @@ func readsOf(
 			u, err := f.Statistics.Usage(ctx, customer)
 			return n(u.Queued+u.Running+u.Paused, err)
 		},
+		"Usages": func() int {
+			us, err := f.Insight.Usages(ctx, []domain.CustomerID{customer})
+			u := us[customer]
+			return n(u.Queued+u.Running+u.Paused, err)
+		},
 		"Depth": func() int {
 			ds, err := f.Statistics.Depth(ctx, domain.Whose{Customer: customer})
 			return n(len(ds), err)

@@ -130,6 +130,24 @@ type TierDepth struct {
 	QueueDepth        int        `json:"queue_depth"`
 	RunningWorkloads  int        `json:"running_workloads"`
 	Tier              Tier       `json:"tier"`
+
+	// Waited is how long the workloads had waited that were placed lately for the first time; nil if
+	// none was.
+	Waited *Waited `json:"waited,omitempty"`
+}
+
+// Waited is how long workloads had waited until they were placed, within a tenth: the quantiles in
+// seconds.
+type Waited struct {
+	P50Seconds float64 `json:"p50_seconds"`
+	P95Seconds float64 `json:"p95_seconds"`
+	P99Seconds float64 `json:"p99_seconds"`
+
+	// Placed: how many they are.
+	Placed int `json:"placed"`
+
+	// WindowSeconds: how far back they reach, at most 5 minutes.
+	WindowSeconds float64 `json:"window_seconds"`
 }
 
 // TypeDepth is how much waits of one workload type.

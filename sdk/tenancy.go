@@ -135,6 +135,21 @@ type Customer struct {
 	// SuspendedAt is when the customer was suspended; nil: it is not.
 	SuspendedAt *time.Time `json:"suspended_at"`
 	Tier        Tier       `json:"tier"`
+
+	// Usage is what it uses now. Only lists have it.
+	Usage *UsageFigures `json:"usage,omitempty"`
+}
+
+// UsageFigures are what a customer uses now.
+type UsageFigures struct {
+	// CurrentQueueDepth: what is PENDING or REDISTRIBUTING.
+	CurrentQueueDepth int `json:"current_queue_depth"`
+
+	// CurrentRunningWorkloads: what is SCHEDULED or RUNNING.
+	CurrentRunningWorkloads int `json:"current_running_workloads"`
+
+	// WorkloadsToday: what was submitted since midnight UTC.
+	WorkloadsToday int `json:"workloads_today"`
 }
 
 // Deleting is the progress of the deletion of a customer.
@@ -165,18 +180,9 @@ type CustomerUsage struct {
 	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt is when the customer was suspended; nil: it is not.
-	SuspendedAt *time.Time `json:"suspended_at"`
-	Tier        Tier       `json:"tier"`
-	Usage       struct {
-		// CurrentQueueDepth: what is PENDING or REDISTRIBUTING.
-		CurrentQueueDepth int `json:"current_queue_depth"`
-
-		// CurrentRunningWorkloads: what is SCHEDULED or RUNNING.
-		CurrentRunningWorkloads int `json:"current_running_workloads"`
-
-		// WorkloadsToday: what was submitted since midnight UTC.
-		WorkloadsToday int `json:"workloads_today"`
-	} `json:"usage"`
+	SuspendedAt *time.Time   `json:"suspended_at"`
+	Tier        Tier         `json:"tier"`
+	Usage       UsageFigures `json:"usage"`
 }
 
 // CustomerInput is what a customer is onboarded with.

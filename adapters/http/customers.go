@@ -49,7 +49,17 @@ func (a *api) ListCustomers(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListCustomers200JSONResponse{Customers: mapSlice(found, customerOut), Pagination: pagination}, nil
+	ids := mapSlice(found, byID)
+	usages, err := a.Insight.Usages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListCustomers200JSONResponse{Pagination: pagination, Customers: mapSlice(found,
+		func(c *domain.Customer) gen.Customer {
+			out := customerOut(c)
+			out.Usage = new(figuresOut(usages[c.ID]))
+			return out
+		})}, nil
 }
 
 // GetCustomerByID implements GET /v1/admin/customers/{id}.
@@ -158,9 +168,14 @@ func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
 		Retention: retentionOut(c.Retention),
 	}
-	out.Usage.CurrentRunningWorkloads, out.Usage.CurrentQueueDepth, out.Usage.WorkloadsToday =
-		u.Running, u.Queued, u.SubmittedToday
+	out.Usage = figuresOut(u)
 	return out
+}
+
+func figuresOut(u domain.Usage) gen.UsageFigures {
+	return gen.UsageFigures{
+		CurrentRunningWorkloads: u.Running, CurrentQueueDepth: u.Queued, WorkloadsToday: u.SubmittedToday,
+	}
 }
 
 func limitsOut(l domain.Limits) gen.Limits {

@@ -50,7 +50,9 @@ const (
 // Readiness is the state of the process and of its dependencies. Replica, Archive,
 // IdentityProvider and Certificate are empty if none is configured.
 type Readiness struct {
-	Leader, LeaderElected                           bool
+	Leader, LeaderElected bool
+	// LeaderName is the coordinator that leads; empty if none does. /ready does not tell it to everybody.
+	LeaderName                                      string
 	Database, Broker, RateLimiter, Replica, Archive Dependency
 	IdentityProvider                                Dependency
 	Certificate                                     CertificateState

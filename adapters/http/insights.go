@@ -13,10 +13,11 @@ import (
 type Setting struct{ Variable, Value string }
 
 // GetConfig implements GET /v1/admin/config.
-func (a *api) GetConfig(context.Context, gen.GetConfigRequestObject) (gen.GetConfigResponseObject, error) {
-	return gen.GetConfig200JSONResponse{Settings: mapSlice(a.Settings, func(s *Setting) gen.Setting {
+func (a *api) GetConfig(ctx context.Context, _ gen.GetConfigRequestObject) (gen.GetConfigResponseObject, error) {
+	settings := mapSlice(a.Settings, func(s *Setting) gen.Setting {
 		return gen.Setting{Name: s.Variable, Value: s.Value}
-	})}, nil
+	})
+	return gen.GetConfig200JSONResponse{Name: a.Name, Leader: a.Ready(ctx).LeaderName, Settings: settings}, nil
 }
 
 // ListLanes implements GET /v1/admin/lanes.

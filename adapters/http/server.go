@@ -42,7 +42,8 @@ type Deps struct {
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.
 	Metrics http.Handler
-	// Version is that of the process, Settings is its configuration.
+	// Name is what the process calls itself, Version is its version, Settings is its configuration.
+	Name     string
 	Version  string
 	Settings []Setting
 	// Part is which part of the API is served.

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -12,26 +13,45 @@ import (
 func (a *api) GetCustomerStats(
 	ctx context.Context, req gen.GetCustomerStatsRequestObject,
 ) (gen.GetCustomerStatsResponseObject, error) {
-	q := domain.StatisticsQuery{
-		Whose: domain.Whose{Customer: scopeOf(ctx).principal.CustomerID}, GroupBy: domain.GroupByDay,
-	}
-	if g := req.Params.GroupBy; g != nil {
-		q.GroupBy = domain.Grouping(*g)
-	}
-	var err error
-	if q.From, err = date("start_date", req.Params.StartDate); err != nil {
-		return nil, err
-	}
-	last, err := date("end_date", req.Params.EndDate)
+	out, err := a.customerStats(ctx, scopeOf(ctx).principal.CustomerID, req.Params)
+	return gen.GetCustomerStats200JSONResponse(out), err
+}
+
+// GetCustomerStatsByID implements GET /v1/admin/customers/{id}/stats.
+func (a *api) GetCustomerStatsByID(
+	ctx context.Context, req gen.GetCustomerStatsByIDRequestObject,
+) (gen.GetCustomerStatsByIDResponseObject, error) {
+	c, err := a.Tenancy.GetCustomer(ctx, customerID(req.ID))
 	if err != nil {
 		return nil, err
+	}
+	out, err := a.customerStats(ctx, c.ID, gen.GetCustomerStatsParams{
+		StartDate: req.Params.StartDate, EndDate: req.Params.EndDate,
+		GroupBy: (*gen.GetCustomerStatsParamsGroupBy)(req.Params.GroupBy),
+	})
+	return gen.GetCustomerStatsByID200JSONResponse(out), err
+}
+
+func (a *api) customerStats(
+	ctx context.Context, customer domain.CustomerID, params gen.GetCustomerStatsParams,
+) (out gen.CustomerStats, err error) {
+	q := domain.StatisticsQuery{Whose: domain.Whose{Customer: customer}, GroupBy: domain.GroupByDay}
+	if g := params.GroupBy; g != nil {
+		q.GroupBy = domain.Grouping(*g)
+	}
+	if q.From, err = date("start_date", params.StartDate); err != nil {
+		return out, err
+	}
+	last, err := date("end_date", params.EndDate)
+	if err != nil {
+		return out, err
 	}
 	q.Until = last.AddDate(0, 0, 1)
 	groups, err := a.Statistics.Statistics(ctx, q)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	out := gen.CustomerStats{StartDate: req.Params.StartDate, EndDate: req.Params.EndDate}
+	out.StartDate, out.EndDate = params.StartDate, params.EndDate
 	var sum domain.Activity
 	finished := make([]domain.Statistic, 0, len(groups))
 	for _, g := range groups {
@@ -62,7 +82,7 @@ func (a *api) GetCustomerStats(
 			return gen.TypeStats{WorkloadType: s.Type, Count: n, AvgDurationSeconds: mean, FailureRate: rate}
 		}))
 	}
-	return gen.GetCustomerStats200JSONResponse(out), nil
+	return out, nil
 }
 
 // date parses a day, and returns its beginning in UTC.
@@ -98,13 +118,44 @@ func (a *api) GetQueueDepth(
 		return t
 	})
 	if p.SeesAll() {
-		out.ByTier = new(mapSlice(q.ByTier, func(d *domain.Depth) gen.TierDepth {
+		waits, window, err := a.Insight.Waits(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out.ByTier = new(mapSlice(withWaits(q.ByTier, waits), func(d *domain.Depth) gen.TierDepth {
 			t := gen.TierDepth{Tier: gen.Tier(d.Tier), QueueDepth: d.Queued, RunningWorkloads: d.Running}
 			t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)
+			t.Waited = waitedOut(waits[d.Tier], window)
 			return t
 		}))
 	}
 	return gen.GetQueueDepth200JSONResponse(out), nil
+}
+
+// withWaits adds the tiers of which something was placed lately and nothing is unfinished.
+func withWaits(tiers []domain.Depth, waits map[domain.Tier]domain.Waits) (out []domain.Depth) {
+	for _, tier := range domain.Tiers() {
+		at := slices.IndexFunc(tiers, func(d domain.Depth) bool { return d.Tier == tier })
+		switch {
+		case at >= 0:
+			out = append(out, tiers[at])
+		case waits[tier].Count() > 0:
+			out = append(out, domain.Depth{Tier: tier})
+		}
+	}
+	return out
+}
+
+func waitedOut(w domain.Waits, window time.Duration) *gen.Waited {
+	n := w.Count()
+	if n == 0 {
+		return nil
+	}
+	seconds := func(q float64) float64 { return w.Quantile(q).Round(time.Millisecond).Seconds() }
+	return &gen.Waited{
+		WindowSeconds: window.Round(time.Millisecond).Seconds(), Placed: n,
+		P50Seconds: seconds(0.5), P95Seconds: seconds(0.95), P99Seconds: seconds(0.99),
+	}
 }
 
 // oldest returns when the oldest began to wait, and how long it has waited, in seconds.

@@ -47,6 +47,22 @@ func before(r *record, c domain.Candidate) bool {
 	return r.ID < c.ID
 }
 
+// Usages implements ports.InsightStore.
+func (i insight) Usages(
+	ctx context.Context, customers []domain.CustomerID,
+) (map[domain.CustomerID]domain.Usage, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	out := make(map[domain.CustomerID]domain.Usage, len(customers))
+	for _, id := range customers {
+		out[id] = i.s.usageLocked(id)
+	}
+	return out, nil
+}
+
 // SaveThroughput implements ports.InsightStore.
 func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error {
 	if err := ctx.Err(); err != nil {
@@ -70,6 +86,9 @@ func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 }
 
 func cloneThroughput(p domain.Throughput) domain.Throughput {
-	p.Types, p.Customers = maps.Clone(p.Types), maps.Clone(p.Customers)
+	p.Types, p.Customers, p.Waits = maps.Clone(p.Types), maps.Clone(p.Customers), maps.Clone(p.Waits)
+	for tier, w := range p.Waits {
+		p.Waits[tier] = maps.Clone(w)
+	}
 	return p
 }

@@ -60,18 +60,22 @@ func (s statistics) Usage(ctx context.Context, customer domain.CustomerID) (doma
 	}
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
-	t := s.s.customers[customer]
+	return s.s.usageLocked(customer), nil
+}
+
+func (s *Store) usageLocked(customer domain.CustomerID) domain.Usage {
+	t := s.customers[customer]
 	if t == nil {
-		return domain.Usage{}, nil
+		return domain.Usage{}
 	}
 	u := domain.Usage{Unfinished: t.counts.total}
-	now := s.s.now()
+	now := s.now()
 	for at := domain.DayOf(now); !at.After(now); at = at.Add(time.Hour) {
 		for _, a := range t.counts.hours[at] {
 			u.SubmittedToday += a.Submitted
 		}
 	}
-	return u, nil
+	return u
 }
 
 // Depth implements ports.StatisticsStore.

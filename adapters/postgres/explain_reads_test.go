@@ -56,6 +56,9 @@ func readCases(t *testing.T) (all []readCase) {
 		all = append(all, readCase{name: name, read: f})
 	}
 	add("usage of a customer", read(func(ctx c, s s) (domain.Usage, error) { return s.Statistics.Usage(ctx, largest) }))
+	add("usages of customers", read(func(ctx c, s s) (map[domain.CustomerID]domain.Usage, error) {
+		return s.Insight.Usages(ctx, []domain.CustomerID{largest, acme, "cust_unknown"})
+	}))
 	add("queue depth of a customer", read(func(ctx c, s s) ([]domain.Depth, error) {
 		return s.Statistics.Depth(ctx, domain.Whose{Customer: largest})
 	}))

@@ -99,6 +99,23 @@ func (i insight) ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) (
 		each(cutoffs, func(c c) string { return string(c.Before.ID) }), limit)
 }
 
+// Usages implements ports.InsightStore.
+func (i insight) Usages(
+	ctx context.Context, customers []domain.CustomerID,
+) (map[domain.CustomerID]domain.Usage, error) {
+	out := map[domain.CustomerID]domain.Usage{}
+	_, err := query(ctx, i.s.reads.pool, func(row pgx.CollectableRow) (id domain.CustomerID, err error) {
+		var u domain.Usage
+		err = row.Scan(&id, &u.Queued, &u.Running, &u.Paused, &u.SubmittedToday)
+		out[id] = u
+		return id, err
+	}, usagesSQL, each(customers, func(c domain.CustomerID) string { return string(c) }))
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SaveThroughput implements ports.InsightStore.
 func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error {
 	types, err := json.Marshal(p.Types)
@@ -109,11 +126,15 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers)
-    VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb)
+	waits, err := json.Marshal(p.Waits)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers, waits, waits_at)
+    VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb, $5::text::jsonb, $1::timestamptz)
  ON CONFLICT (one) DO UPDATE SET at = excluded.at, window_us = excluded.window_us, types = excluded.types,
-    customers = excluded.customers`,
-		p.At, p.Window.Microseconds(), string(types), string(customers))
+    customers = excluded.customers, waits = excluded.waits, waits_at = excluded.waits_at`,
+		p.At, p.Window.Microseconds(), string(types), string(customers), string(waits))
 	return err
 }
 
@@ -121,16 +142,19 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 	rows, err := query(ctx, i.s.pool, func(row pgx.CollectableRow) (p domain.Throughput, err error) {
 		var window int64
-		var types, customers []byte
-		if err := row.Scan(&p.At, &window, &types, &customers); err != nil {
+		var types, customers, waits []byte
+		if err := row.Scan(&p.At, &window, &types, &customers, &waits); err != nil {
 			return p, err
 		}
 		p.At, p.Window = p.At.UTC(), duration(window)
 		if err := json.Unmarshal(types, &p.Types); err != nil {
 			return p, err
 		}
-		return p, json.Unmarshal(customers, &p.Customers)
-	}, "SELECT at, window_us, types, customers FROM scheduling_pace")
+		if err := json.Unmarshal(customers, &p.Customers); err != nil {
+			return p, err
+		}
+		return p, json.Unmarshal(waits, &p.Waits)
+	}, `SELECT at, window_us, types, customers, CASE WHEN waits_at = at THEN waits ELSE 'null' END FROM scheduling_pace`)
 	if err != nil || len(rows) == 0 {
 		return domain.Throughput{}, err
 	}

@@ -37,14 +37,25 @@ func count[R any](name string, field func(*R) *int) column[R] { return number(na
 // queueDeltas queues the changes of the counts.
 func (t *tx) queueDeltas(ds domain.Deltas) { writeRows(t, &deltaTable, insertDeltas, ds.Changed()) }
 
-const usageSQL = `WITH today AS (SELECT date_trunc('day', niyanta_now(), 'UTC') AS began)
- SELECT coalesce(sum(queued), 0)::bigint, coalesce(sum(running), 0)::bigint, coalesce(sum(paused), 0)::bigint,
-    coalesce(sum(submitted), 0)::bigint FROM (
-  SELECT queued, running, paused, 0 AS submitted FROM count_totals WHERE customer_id = $1::text
-  UNION ALL SELECT 0, 0, 0, submitted FROM count_hours WHERE customer_id = $1::text AND hour >= (SELECT began
+// usedSQL returns the statement that sums up what is unfinished, and what was submitted today. counted
+// selects the rows of the counts.
+func usedSQL(columns, counted string) string {
+	return `WITH today AS (SELECT date_trunc('day', niyanta_now(), 'UTC') AS began)
+ SELECT ` + columns + `coalesce(sum(queued), 0)::bigint, coalesce(sum(running), 0)::bigint,
+    coalesce(sum(paused), 0)::bigint, coalesce(sum(submitted), 0)::bigint FROM (
+  SELECT customer_id, queued, running, paused, 0 AS submitted FROM count_totals WHERE ` + counted + `
+  UNION ALL SELECT customer_id, 0, 0, 0, submitted FROM count_hours WHERE ` + counted + ` AND hour >= (SELECT began
     FROM today)
-  UNION ALL SELECT queued, running, paused, CASE WHEN minute >= (SELECT began FROM today) THEN submitted ELSE 0 END
-   FROM count_deltas WHERE customer_id = $1::text) c`
+  UNION ALL SELECT customer_id, queued, running, paused,
+    CASE WHEN minute >= (SELECT began FROM today) THEN submitted ELSE 0 END
+   FROM count_deltas WHERE ` + counted + `) c`
+}
+
+// The statements of one customer and of several.
+var (
+	usageSQL  = usedSQL("", "customer_id = $1::text")
+	usagesSQL = usedSQL("customer_id, ", "customer_id = ANY($1::text[])") + " GROUP BY 1"
+)
 
 func scanUsage(row pgx.CollectableRow) (u domain.Usage, err error) {
 	return u, row.Scan(&u.Queued, &u.Running, &u.Paused, &u.SubmittedToday)

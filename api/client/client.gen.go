@@ -624,6 +624,27 @@ func (e ListAdminAuditParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for GetCustomerStatsByIDParamsGroupBy.
+const (
+	GetCustomerStatsByIDParamsGroupByDay          GetCustomerStatsByIDParamsGroupBy = "day"
+	GetCustomerStatsByIDParamsGroupByHour         GetCustomerStatsByIDParamsGroupBy = "hour"
+	GetCustomerStatsByIDParamsGroupByWorkloadType GetCustomerStatsByIDParamsGroupBy = "workload_type"
+)
+
+// Valid indicates whether the value is a known member of the GetCustomerStatsByIDParamsGroupBy enum.
+func (e GetCustomerStatsByIDParamsGroupBy) Valid() bool {
+	switch e {
+	case GetCustomerStatsByIDParamsGroupByDay:
+		return true
+	case GetCustomerStatsByIDParamsGroupByHour:
+		return true
+	case GetCustomerStatsByIDParamsGroupByWorkloadType:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAllWorkloadsParamsOrderBy.
 const (
 	ListAllWorkloadsParamsOrderByCreatedAt ListAllWorkloadsParamsOrderBy = "created_at"
@@ -647,19 +668,19 @@ func (e ListAllWorkloadsParamsOrderBy) Valid() bool {
 
 // Defines values for GetCustomerStatsParamsGroupBy.
 const (
-	Day          GetCustomerStatsParamsGroupBy = "day"
-	Hour         GetCustomerStatsParamsGroupBy = "hour"
-	WorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
+	GetCustomerStatsParamsGroupByDay          GetCustomerStatsParamsGroupBy = "day"
+	GetCustomerStatsParamsGroupByHour         GetCustomerStatsParamsGroupBy = "hour"
+	GetCustomerStatsParamsGroupByWorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
 )
 
 // Valid indicates whether the value is a known member of the GetCustomerStatsParamsGroupBy enum.
 func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 	switch e {
-	case Day:
+	case GetCustomerStatsParamsGroupByDay:
 		return true
-	case Hour:
+	case GetCustomerStatsParamsGroupByHour:
 		return true
-	case WorkloadType:
+	case GetCustomerStatsParamsGroupByWorkloadType:
 		return true
 	default:
 		return false
@@ -983,8 +1004,9 @@ type Customer struct {
 	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
-	SuspendedAt *Time `json:"suspended_at"`
-	Tier        Tier  `json:"tier"`
+	SuspendedAt *Time         `json:"suspended_at"`
+	Tier        Tier          `json:"tier"`
+	Usage       *UsageFigures `json:"usage,omitempty"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -1067,18 +1089,9 @@ type CustomerUsage struct {
 	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
-	SuspendedAt *Time `json:"suspended_at"`
-	Tier        Tier  `json:"tier"`
-	Usage       struct {
-		// CurrentQueueDepth What is PENDING or REDISTRIBUTING
-		CurrentQueueDepth int `json:"current_queue_depth"`
-
-		// CurrentRunningWorkloads What is SCHEDULED or RUNNING
-		CurrentRunningWorkloads int `json:"current_running_workloads"`
-
-		// WorkloadsToday What was submitted since midnight UTC
-		WorkloadsToday int `json:"workloads_today"`
-	} `json:"usage"`
+	SuspendedAt *Time        `json:"suspended_at"`
+	Tier        Tier         `json:"tier"`
+	Usage       UsageFigures `json:"usage"`
 }
 
 // DayStats defines model for DayStats.
@@ -1762,6 +1775,11 @@ type SeriesPoint struct {
 
 // ServerConfig defines model for ServerConfig.
 type ServerConfig struct {
+	// Leader The coordinator that leads, as this one has seen last. Empty: none does
+	Leader string `json:"leader"`
+
+	// Name What this coordinator calls itself: what stands in its logs and in the audit
+	Name     string    `json:"name"`
 	Settings []Setting `json:"settings"`
 }
 
@@ -1895,6 +1913,9 @@ type TierDepth struct {
 	// RunningWorkloads What is SCHEDULED or RUNNING
 	RunningWorkloads int  `json:"running_workloads"`
 	Tier             Tier `json:"tier"`
+
+	// Waited How long the workloads had waited that were placed lately for the first time, within a tenth. Absent if none was
+	Waited *Waited `json:"waited,omitempty"`
 }
 
 // TypeDepth defines model for TypeDepth.
@@ -1924,6 +1945,36 @@ type TypeStats struct {
 	// FailureRate The share that failed
 	FailureRate  float64 `json:"failure_rate"`
 	WorkloadType string  `json:"workload_type"`
+}
+
+// UsageFigures defines model for UsageFigures.
+type UsageFigures struct {
+	// CurrentQueueDepth What is PENDING or REDISTRIBUTING
+	CurrentQueueDepth int `json:"current_queue_depth"`
+
+	// CurrentRunningWorkloads What is SCHEDULED or RUNNING
+	CurrentRunningWorkloads int `json:"current_running_workloads"`
+
+	// WorkloadsToday What was submitted since midnight UTC
+	WorkloadsToday int `json:"workloads_today"`
+}
+
+// Waited How long the workloads had waited that were placed lately for the first time, within a tenth. Absent if none was
+type Waited struct {
+	// P50Seconds As long at most did the half of them wait
+	P50Seconds float64 `json:"p50_seconds"`
+
+	// P95Seconds As long at most did 95 of 100 wait
+	P95Seconds float64 `json:"p95_seconds"`
+
+	// P99Seconds As long at most did 99 of 100 wait
+	P99Seconds float64 `json:"p99_seconds"`
+
+	// Placed How many they are
+	Placed int `json:"placed"`
+
+	// WindowSeconds How far back they reach: 5 minutes, or less behind a change of the leader
+	WindowSeconds float64 `json:"window_seconds"`
 }
 
 // Worker defines model for Worker.
@@ -2252,6 +2303,21 @@ type ListKeysParams struct {
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetCustomerStatsByIDParams defines parameters for GetCustomerStatsByID.
+type GetCustomerStatsByIDParams struct {
+	// StartDate First day
+	StartDate string `form:"start_date" json:"start_date"`
+
+	// EndDate Last day, included
+	EndDate string `form:"end_date" json:"end_date"`
+
+	// GroupBy Which of the lists the answer has
+	GroupBy *GetCustomerStatsByIDParamsGroupBy `form:"group_by,omitempty" json:"group_by,omitempty"`
+}
+
+// GetCustomerStatsByIDParamsGroupBy defines parameters for GetCustomerStatsByID.
+type GetCustomerStatsByIDParamsGroupBy string
 
 // ListOperatorKeysParams defines parameters for ListOperatorKeys.
 type ListOperatorKeysParams struct {
@@ -2819,6 +2885,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
 	ReactivateCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCustomerStatsByID What finished of a customer, by day, hour or workload type
+	//
+	// As `GET /v1/customer/stats` answers the customer.
+	//
+	// Corresponds with GET /v1/admin/customers/{id}/stats (the `GetCustomerStatsByID` operationId).
+	GetCustomerStatsByID(ctx context.Context, id CustomerID, params *GetCustomerStatsByIDParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SuspendCustomer Suspend a customer
 	//
@@ -3826,6 +3899,23 @@ func (c *Client) RevokeKey(ctx context.Context, id CustomerID, keyID string, req
 // Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
 func (c *Client) ReactivateCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReactivateCustomerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCustomerStatsByID What finished of a customer, by day, hour or workload type
+//
+// As `GET /v1/customer/stats` answers the customer.
+//
+// Corresponds with GET /v1/admin/customers/{id}/stats (the `GetCustomerStatsByID` operationId).
+func (c *Client) GetCustomerStatsByID(ctx context.Context, id CustomerID, params *GetCustomerStatsByIDParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCustomerStatsByIDRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5942,6 +6032,83 @@ func NewReactivateCustomerRequest(server string, id CustomerID) (*http.Request, 
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetCustomerStatsByIDRequest constructs an http.Request for the GetCustomerStatsByID method
+func NewGetCustomerStatsByIDRequest(server string, id CustomerID, params *GetCustomerStatsByIDParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/customers/%s/stats", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end_date", params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.GroupBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group_by", *params.GroupBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -9116,6 +9283,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
 	ReactivateCustomerWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*ReactivateCustomerResponse, error)
 
+	// GetCustomerStatsByIDWithResponse What finished of a customer, by day, hour or workload type
+	//
+	// As `GET /v1/customer/stats` answers the customer.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/customers/{id}/stats (the `GetCustomerStatsByID` operationId).
+	GetCustomerStatsByIDWithResponse(ctx context.Context, id CustomerID, params *GetCustomerStatsByIDParams, reqEditors ...RequestEditorFn) (*GetCustomerStatsByIDResponse, error)
+
 	// SuspendCustomerWithResponse Suspend a customer
 	//
 	// Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
@@ -10474,6 +10650,54 @@ func (r ReactivateCustomerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReactivateCustomerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetCustomerStatsByIDResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CustomerStats
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCustomerStatsByIDResponse) GetJSON200() *CustomerStats {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetCustomerStatsByIDResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCustomerStatsByIDResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCustomerStatsByIDResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCustomerStatsByIDResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCustomerStatsByIDResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13369,6 +13593,21 @@ func (c *ClientWithResponses) ReactivateCustomerWithResponse(ctx context.Context
 	return ParseReactivateCustomerResponse(rsp)
 }
 
+// GetCustomerStatsByIDWithResponse What finished of a customer, by day, hour or workload type
+//
+// As `GET /v1/customer/stats` answers the customer.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/customers/{id}/stats (the `GetCustomerStatsByID` operationId).
+func (c *ClientWithResponses) GetCustomerStatsByIDWithResponse(ctx context.Context, id CustomerID, params *GetCustomerStatsByIDParams, reqEditors ...RequestEditorFn) (*GetCustomerStatsByIDResponse, error) {
+	rsp, err := c.GetCustomerStatsByID(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCustomerStatsByIDResponse(rsp)
+}
+
 // SuspendCustomerWithResponse Suspend a customer
 //
 // Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
@@ -14994,6 +15233,39 @@ func ParseReactivateCustomerResponse(rsp *http.Response) (*ReactivateCustomerRes
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Customer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetCustomerStatsByIDResponse parses an HTTP response from a GetCustomerStatsByIDWithResponse call
+func ParseGetCustomerStatsByIDResponse(rsp *http.Response) (*GetCustomerStatsByIDResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCustomerStatsByIDResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CustomerStats
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -147,6 +147,9 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		"/paths//v1/workloads/get/parameters/order_by/schema":       sent("OrderBy", ports),
 		"/paths//v1/admin/workloads/get/parameters/order_by/schema": sent("OrderBy", ports),
 		"/paths//v1/customer/stats/get/parameters/group_by/schema":  sent("Grouping", domain),
+
+		"/paths//v1/admin/customers/{id}/stats/get/parameters/group_by/schema": sent("Grouping", domain),
+
 		// What a worker may report: checkpoints are uploaded, the rest is the leader's or the API's.
 		schemas + "Report/properties/event": {
 			"complete", "decline", "fail", "log", "paused", "progress", "release", "start",

@@ -62,10 +62,11 @@ test("keys lead through the pages and the rows", async (t) => {
 });
 
 test("the timeline shows a workload move when its worker is killed, while it is open", async (t) => {
-  const w = await submit(acme, "sleep", { duration_ms: 8000, steps: 40 });
-  const page = await open(t, { path: `/workloads/${w.workload_id}` });
+  const page = await open(t, { path: "/workloads" });
   await signIn(page, acme.key);
-  await page.locator(".gantt li").first().waitFor();
+  // It outlasts the opening of its page, however slow the machine is.
+  const w = await submit(acme, "sleep", { duration_ms: 20_000, steps: 100 });
+  await go(page, `/workloads/${w.workload_id}`, ".gantt li");
   const { worker_id: victim } = await until(async () => {
     const now = await workload(acme, w.workload_id);
     return now.checkpoint_sequence >= 3 && now.worker_id && now;
@@ -76,7 +77,7 @@ test("the timeline shows a workload move when its worker is killed, while it is 
   assert.match(await rows.nth(0).textContent(), new RegExp(`g1 ${victim}.*lost`));
   assert.ok(await rows.nth(0).locator(".mk.checkpoint").count() >= 1, "its checkpoints are marked");
   await page.screenshot({ path: `${folder}/worker-killed.png` });
-  await page.locator(".sentence", { hasText: "Completed" }).waitFor();
+  await page.locator(".sentence", { hasText: "Completed" }).waitFor({ timeout: 120_000 });
   const done = await workload(acme, w.workload_id);
   assert.equal(done.generation, 2);
   await page.getByRole("img", { name: /^Progress over time: 100% on 2 runs, \d+ checkpoints$/ }).waitFor();

@@ -43,7 +43,7 @@ test("another customer sees nothing, in lists, by id or live", async (t) => {
 test("a revoked key ends the session that is open, and its page", async (t) => {
   const page = await open(t, { path: "/workloads" });
   await signIn(page, acme.viewerKey);
-  await page.locator(".live.live").waitFor();
+  await page.locator(".stream.live").waitFor();
   await call(adminKey, "DELETE", `/v1/admin/customers/${acme.id}/keys/${acme.viewerKeyID}`);
   await page.getByText(/The session has ended: its key was revoked/).waitFor({ timeout: 10_000 });
   assert.equal(await page.locator("[data-row]").count(), 0, "nothing stays on the page");

@@ -14,7 +14,8 @@ let full, empty, seen;
 before(async () => {
   mkdirSync(folder, { recursive: true });
   [full, empty] = [await onboard("Full"), await onboard("Empty")];
-  const running = await submit(full, "sleep", { duration_ms: 200_000, steps: 400 }, { labels: { team: "billing" }, priority: 90 });
+  // It outlasts all pages in all sizes, however slow the machine is.
+  const running = await submit(full, "sleep", { duration_ms: 7_200_000, steps: 14_400 }, { labels: { team: "billing" }, priority: 90 });
   const done = await submit(full, "sleep", { duration_ms: 600, steps: 3 }, { labels: { team: "reports", month: "2026-07" } });
   const failed = await submit(full, "exec", { command: ["sh", "-c", "echo no disk left >&2; exit 65"] });
   const stuck = await submit(full, "train", { seed: 1, steps: 9007199254740993 });

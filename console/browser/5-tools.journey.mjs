@@ -142,3 +142,48 @@ test("a worker shows how much of its resources is allocated", async (t) => {
   await page.getByText(/holds 0\.5 of /).waitFor();
   await call(acme.key, "POST", `/v1/workloads/${w.workload_id}/cancel`, {});
 });
+
+test("a log shows where lines are missing", async (t) => {
+  const w = await submit(acme, "exec", { command: ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo line $i; done"] });
+  await until(async () => (await workload(acme, w.workload_id)).status === "COMPLETED", "it completes");
+  const { logs } = await call(acme.key, "GET", `/v1/workloads/${w.workload_id}/logs`);
+  const kept = (l) => !/line [345]/.test(l.message);
+  const page = await open(t);
+  // As if the storage had removed some lines to keep the others.
+  await page.route(/\/v1\/workloads\/wl_[^/]*\/logs/, async (r) => {
+    const answer = await r.fetch();
+    const body = await answer.json();
+    await r.fulfill({ response: answer, json: { ...body, logs: body.logs.filter(kept) } });
+  });
+  await signIn(page, acme.key);
+  await go(page, `/workloads/${w.workload_id}?tab=logs`, ".msg");
+  await page.locator(".l.gap", { hasText: "3 lines are missing here" }).waitFor();
+  const shown = await page.locator(".log .l").allTextContents();
+  assert.ok(/line 2/.test(shown[shown.findIndex((l) => /missing/.test(l)) - 1]), String(shown));
+  await check(page, "a log that lacks lines");
+  await page.getByLabel("Search").fill("line 8");
+  await page.getByText("1 line", { exact: true }).waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
+  assert.match(await readFile(await file.path(), "utf8"), /3 lines are missing here/);
+  assert.ok(logs.length >= 8, "the server has them all");
+});
+
+test("an administrator sees what customers use, how long placing takes, and who leads", async (t) => {
+  const uses = await onboard("Uses", { max_queue_depth: 2 });
+  const done = await submit(uses, "sleep", { duration_ms: 100, steps: 1 });
+  await until(async () => (await workload(uses, done.workload_id)).status === "COMPLETED", "it completes");
+  for (let i = 0; i < 2; i++) await submit(uses, "train", { i });
+  const { name, leader } = await call(adminKey, "GET", "/v1/admin/config");
+  assert.equal(leader, name);
+  const page = await open(t);
+  await signIn(page, adminKey);
+  await page.getByText(`Led by ${leader}, which serves this page`).waitFor();
+  const tier = page.getByRole("region", { name: "By tier" }).locator("tr", { hasText: "premium" });
+  await until(async () => /^\d/.test(await tier.getByRole("cell").nth(6).textContent()), "it says how long was waited");
+  await page.getByRole("link", { name: "Customers", exact: true }).click();
+  const row = page.locator("[data-row]", { hasText: uses.id });
+  await row.getByText("2 / 2", { exact: true }).waitFor();
+  await row.getByRole("link", { name: uses.id }).click();
+  await page.getByRole("img", { name: "Finished workloads by hour: 1, of which 0 failed" }).waitFor();
+  await check(page, "a customer that has finished something");
+});

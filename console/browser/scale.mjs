@@ -25,7 +25,7 @@ const note = (what, value) => {
 const screens = [
   ["Overview", "/", ".tiles strong"], ["Workloads", "/workloads", "[data-row]"],
   ["Workloads, failed", "/workloads?status=FAILED", "[data-row]"], ["Workloads, last changed", "/workloads?order=updated_at", "[data-row]"],
-  ["Workloads, waiting, oldest", "/workloads?status=PENDING&order=oldest", "[data-row]"],
+  ["Workloads, waiting", "/workloads?status=PENDING", "[data-row]"],
   ["Workloads, a label", "/workloads?label=batch%3Dold", "[data-row]"], ["Queues", "/queues", "td"], ["Settings", "/settings", ".facts dd"],
 ];
 const adminScreens = [
@@ -106,7 +106,7 @@ async function heap(page) {
 test("a batch operation on 50,000 shows how far it is, and a tab keeps nothing of 100,000 events", async (t) => {
   const watcher = await open(t, { path: "/workloads" });
   await signIn(watcher, key);
-  await watcher.locator(".live.live").waitFor();
+  await watcher.locator(".stream.live").waitFor();
   await watcher.locator("[data-row]").first().waitFor();
   await watcher.waitForTimeout(3000);
   const before = await heap(watcher);

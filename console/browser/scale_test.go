@@ -91,27 +91,33 @@ func (f *fleet) call(path, key string, body any) map[string]any {
 // with the counts that tell of them.
 func seedFinished(t *testing.T, c *servers.Postgres, database, customer string) {
 	t.Helper()
-	of := "customer_id = '" + customer + "' AND finished_at IS NOT NULL"
-	c.Exec(t, database,
-		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+	const part = scaleFinished / 10
+	for at := 0; at < scaleFinished; at += part {
+		of := fmt.Sprintf("workload_id > 'wl_f%022d' AND workload_id <= 'wl_f%022d'", at, at+part)
+		c.Exec(t, database,
+			fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
   max_retries, timeout_us, created_at, queue_at, status,
   generation, worker_id, scheduled_at, started_at, finished_at, updated_at)
  SELECT 'wl_f' || lpad(g::text, 22, '0'), '%s', '%[1]s/sleep@10', 'sleep', '', 10, 3, 3600000000, made, made,
   CASE WHEN g %% 10 = 1 THEN 'FAILED' ELSE 'COMPLETED' END, 1, '', made, made, made + interval '1 s',
   made + interval '1 s'
- FROM (SELECT g, now() - interval '5 days' * (g / %d.0) - interval '1 minute' AS made
-  FROM generate_series(1, %[2]d) g) s`,
-			customer, scaleFinished),
-		`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
+ FROM (SELECT g, now() - interval '5 days' * (1 - g / %d.0) - interval '1 minute' AS made
+  FROM generate_series(%d, %d) g) s`,
+				customer, scaleFinished, at+1, at+part),
+			`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
  SELECT workload_id, '{}', '', 0, 0, 0, 300000000 FROM workloads WHERE `+of,
-		`INSERT INTO finished SELECT customer_id, finished_at, workload_id, status, workload_type, created_at
- FROM workloads WHERE `+of,
-		`INSERT INTO count_hours SELECT customer_id, date_trunc('hour', finished_at, 'UTC'), workload_type, count(*),
+			`INSERT INTO finished (customer_id, finished_at, workload_id, status, workload_type, created_at)
+ SELECT customer_id, finished_at, workload_id, status, workload_type, created_at FROM workloads WHERE `+of)
+	}
+	of := "customer_id = '" + customer + "'"
+	c.Exec(t, database,
+		`INSERT INTO count_hours (customer_id, hour, workload_type, submitted, completed, failed, cancelled, executed_us)
+ SELECT customer_id, date_trunc('hour', finished_at, 'UTC'), workload_type, count(*),
   count(*) FILTER (WHERE status = 'COMPLETED'), count(*) FILTER (WHERE status = 'FAILED'), 0, count(*) * 1000000
- FROM workloads WHERE `+of+` GROUP BY 1, 2, 3`,
+ FROM finished WHERE `+of+` GROUP BY 1, 2, 3`,
 		`INSERT INTO count_minutes (customer_id, minute, started, queued, running, paused, submitted, completed, failed,
   cancelled)
  SELECT customer_id, date_trunc('minute', finished_at, 'UTC'), count(*), 0, 0, 0, count(*),
   count(*) FILTER (WHERE status = 'COMPLETED'), count(*) FILTER (WHERE status = 'FAILED'), 0
- FROM workloads WHERE `+of+` AND finished_at > now() - interval '1 day' GROUP BY 1, 2`)
+ FROM finished WHERE `+of+` AND finished_at > now() - interval '1 day' GROUP BY 1, 2`)
 }

@@ -11,6 +11,9 @@ export const setup = JSON.parse(process.env.NIYANTA_BROWSER_SETUP);
 
 export const { url, admin_key: adminKey, worker_pids: workerPids, folder, whole, link, watched, chromium: executablePath } = setup;
 
+/** patience is how long is waited for what a page or the fleet should come to, in ms. A busy machine takes long. */
+const patience = 60_000;
+
 /** onlyWhole is why a journey is left out. */
 export const onlyWhole = "only the whole run has it: make browser";
 
@@ -50,6 +53,7 @@ export async function open(t, { width = 1440, scheme = "light", path = "/", allo
   const context = await browser.newContext({
     viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: "reduce", acceptDownloads: true,
   });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const problems = watch(page, allow);
   await page.goto(url + path);
@@ -106,7 +110,7 @@ export async function check(page, name) {
 }
 
 /** until calls f until it returns something true, and returns that. */
-export async function until(f, what, seconds = 30) {
+export async function until(f, what, seconds = patience / 1000) {
   for (const end = Date.now() + seconds * 1000; ; ) {
     const value = await f();
     if (value) return value;

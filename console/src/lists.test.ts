@@ -1,10 +1,28 @@
 import { describe, expect, test } from "vitest";
 import { exportLimit, lines, readAll } from "./lib/export";
+import { withGaps } from "./lib/gaps";
 import { hasText, ordering, readFilters, writeFilters } from "./lib/filters";
 import { parseExact, printExact } from "./lib/json";
 import { idEntries, matching, searchEntries, type Entry } from "./lib/palette";
 import { emptyForm, Problem, submission } from "./lib/submission";
 import { parseViews, samePath, withView } from "./lib/views";
+
+describe("gaps", () => {
+  const lines = (...seqs: number[]) => seqs.map((seq) => ({ seq }));
+  const all = () => true;
+  test("stand where lines are missing", () => {
+    expect(withGaps(lines(1, 2, 5, 6), false, all)).toEqual([...lines(1, 2), { missing: 2, before: 5 }, ...lines(5, 6)]);
+    expect(withGaps(lines(1, 2, 3), false, all)).toEqual(lines(1, 2, 3));
+    expect(withGaps([], false, all)).toEqual([]);
+  });
+  test("stand before the first line only if nothing before it can be read", () => {
+    expect(withGaps(lines(11, 12), false, all)).toEqual([{ missing: 10, before: 11 }, ...lines(11, 12)]);
+    expect(withGaps(lines(11, 12), true, all)).toEqual(lines(11, 12));
+  });
+  test("stay when the lines around them do not match", () => {
+    expect(withGaps(lines(1, 5, 6), false, (l) => l.seq === 6)).toEqual([{ missing: 3, before: 5 }, ...lines(6)]);
+  });
+});
 
 describe("export", () => {
   const rows = parseExact(

@@ -3,7 +3,7 @@ import type { AuditEvent, LiveEvent } from "./api/types";
 import { escaped, plain } from "./lib/ansi";
 import { noteServerTime, serverTime } from "./lib/clock";
 import { find, readFilters, selection, writeFilters } from "./lib/filters";
-import { clockMillis, duration } from "./lib/format";
+import { clockMillis, duration, compact } from "./lib/format";
 import { ExactNumber, parseExact, printExact } from "./lib/json";
 import { progressOf } from "./lib/progress";
 import { requested, share, uses } from "./lib/resources";
@@ -198,4 +198,8 @@ describe("the server's clock", () => {
     noteServerTime("Fri, 02 Jan 2026 03:04:05 GMT", now);
     expect(serverTime(now)).toBe(now);
   });
+});
+
+test("large counts are printed in few characters", () => {
+  expect([0, 999, 5000, 10_000, 150_000, 2_500_000].map(compact)).toEqual(["0", "999", "5000", "10K", "150K", "2.5M"]);
 });

@@ -265,8 +265,9 @@ var defects = []defect{
 	{"a fold replaces the total", postgres + "statistics.go", "queued = t.queued + excluded.queued",
 		"queued = excluded.queued", nil, []layer{onPostgres}},
 	{"changes that are not folded yet are not counted", postgres + "statistics.go",
-		"  UNION ALL SELECT queued, running, paused, CASE WHEN minute >= (SELECT began FROM today) " +
-			"THEN submitted ELSE 0 END\n   FROM count_deltas WHERE customer_id = $1::text) c`",
+		"  UNION ALL SELECT customer_id, queued, running, paused,\n" +
+			"    CASE WHEN minute >= (SELECT began FROM today) THEN submitted ELSE 0 END\n" +
+			"   FROM count_deltas WHERE ` + counted + `) c`",
 		") c`", nil, []layer{onPostgres}},
 	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {",
 		"if rerr != nil || committed && false {", nil, []layer{lostCommits}},

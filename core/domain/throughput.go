@@ -13,6 +13,8 @@ type Throughput struct {
 	Types map[string]PlacementRate
 	// Customers has the rate of each customer while it was at its limit.
 	Customers map[CustomerID]PlacementRate
+	// Waits says how long the workloads of each tier had waited that were placed for the first time.
+	Waits map[Tier]Waits
 }
 
 // PlacementRate is the number of placements in a time.

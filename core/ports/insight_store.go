@@ -15,6 +15,10 @@ type InsightStore interface {
 	// more than limit together. So the cost does not depend on how many wait.
 	Ahead(ctx context.Context, cutoffs []Cutoff, limit int) (counts []int, exact bool, err error)
 
+	// Usages returns what StatisticsStore.Usage does of each of these customers, all as of one moment.
+	// Those that use nothing may be left out.
+	Usages(ctx context.Context, customers []domain.CustomerID) (map[domain.CustomerID]domain.Usage, error)
+
 	// SaveThroughput replaces the stored throughput.
 	SaveThroughput(ctx context.Context, p domain.Throughput) error
 

@@ -624,6 +624,27 @@ func (e ListAdminAuditParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for GetCustomerStatsByIDParamsGroupBy.
+const (
+	GetCustomerStatsByIDParamsGroupByDay          GetCustomerStatsByIDParamsGroupBy = "day"
+	GetCustomerStatsByIDParamsGroupByHour         GetCustomerStatsByIDParamsGroupBy = "hour"
+	GetCustomerStatsByIDParamsGroupByWorkloadType GetCustomerStatsByIDParamsGroupBy = "workload_type"
+)
+
+// Valid indicates whether the value is a known member of the GetCustomerStatsByIDParamsGroupBy enum.
+func (e GetCustomerStatsByIDParamsGroupBy) Valid() bool {
+	switch e {
+	case GetCustomerStatsByIDParamsGroupByDay:
+		return true
+	case GetCustomerStatsByIDParamsGroupByHour:
+		return true
+	case GetCustomerStatsByIDParamsGroupByWorkloadType:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAllWorkloadsParamsOrderBy.
 const (
 	ListAllWorkloadsParamsOrderByCreatedAt ListAllWorkloadsParamsOrderBy = "created_at"
@@ -647,19 +668,19 @@ func (e ListAllWorkloadsParamsOrderBy) Valid() bool {
 
 // Defines values for GetCustomerStatsParamsGroupBy.
 const (
-	Day          GetCustomerStatsParamsGroupBy = "day"
-	Hour         GetCustomerStatsParamsGroupBy = "hour"
-	WorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
+	GetCustomerStatsParamsGroupByDay          GetCustomerStatsParamsGroupBy = "day"
+	GetCustomerStatsParamsGroupByHour         GetCustomerStatsParamsGroupBy = "hour"
+	GetCustomerStatsParamsGroupByWorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
 )
 
 // Valid indicates whether the value is a known member of the GetCustomerStatsParamsGroupBy enum.
 func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 	switch e {
-	case Day:
+	case GetCustomerStatsParamsGroupByDay:
 		return true
-	case Hour:
+	case GetCustomerStatsParamsGroupByHour:
 		return true
-	case WorkloadType:
+	case GetCustomerStatsParamsGroupByWorkloadType:
 		return true
 	default:
 		return false
@@ -983,8 +1004,9 @@ type Customer struct {
 	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
-	SuspendedAt *Time `json:"suspended_at"`
-	Tier        Tier  `json:"tier"`
+	SuspendedAt *Time         `json:"suspended_at"`
+	Tier        Tier          `json:"tier"`
+	Usage       *UsageFigures `json:"usage,omitempty"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -1067,18 +1089,9 @@ type CustomerUsage struct {
 	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
-	SuspendedAt *Time `json:"suspended_at"`
-	Tier        Tier  `json:"tier"`
-	Usage       struct {
-		// CurrentQueueDepth What is PENDING or REDISTRIBUTING
-		CurrentQueueDepth int `json:"current_queue_depth"`
-
-		// CurrentRunningWorkloads What is SCHEDULED or RUNNING
-		CurrentRunningWorkloads int `json:"current_running_workloads"`
-
-		// WorkloadsToday What was submitted since midnight UTC
-		WorkloadsToday int `json:"workloads_today"`
-	} `json:"usage"`
+	SuspendedAt *Time        `json:"suspended_at"`
+	Tier        Tier         `json:"tier"`
+	Usage       UsageFigures `json:"usage"`
 }
 
 // DayStats defines model for DayStats.
@@ -1762,6 +1775,11 @@ type SeriesPoint struct {
 
 // ServerConfig defines model for ServerConfig.
 type ServerConfig struct {
+	// Leader The coordinator that leads, as this one has seen last. Empty: none does
+	Leader string `json:"leader"`
+
+	// Name What this coordinator calls itself: what stands in its logs and in the audit
+	Name     string    `json:"name"`
 	Settings []Setting `json:"settings"`
 }
 
@@ -1895,6 +1913,9 @@ type TierDepth struct {
 	// RunningWorkloads What is SCHEDULED or RUNNING
 	RunningWorkloads int  `json:"running_workloads"`
 	Tier             Tier `json:"tier"`
+
+	// Waited How long the workloads had waited that were placed lately for the first time, within a tenth. Absent if none was
+	Waited *Waited `json:"waited,omitempty"`
 }
 
 // TypeDepth defines model for TypeDepth.
@@ -1924,6 +1945,36 @@ type TypeStats struct {
 	// FailureRate The share that failed
 	FailureRate  float64 `json:"failure_rate"`
 	WorkloadType string  `json:"workload_type"`
+}
+
+// UsageFigures defines model for UsageFigures.
+type UsageFigures struct {
+	// CurrentQueueDepth What is PENDING or REDISTRIBUTING
+	CurrentQueueDepth int `json:"current_queue_depth"`
+
+	// CurrentRunningWorkloads What is SCHEDULED or RUNNING
+	CurrentRunningWorkloads int `json:"current_running_workloads"`
+
+	// WorkloadsToday What was submitted since midnight UTC
+	WorkloadsToday int `json:"workloads_today"`
+}
+
+// Waited How long the workloads had waited that were placed lately for the first time, within a tenth. Absent if none was
+type Waited struct {
+	// P50Seconds As long at most did the half of them wait
+	P50Seconds float64 `json:"p50_seconds"`
+
+	// P95Seconds As long at most did 95 of 100 wait
+	P95Seconds float64 `json:"p95_seconds"`
+
+	// P99Seconds As long at most did 99 of 100 wait
+	P99Seconds float64 `json:"p99_seconds"`
+
+	// Placed How many they are
+	Placed int `json:"placed"`
+
+	// WindowSeconds How far back they reach: 5 minutes, or less behind a change of the leader
+	WindowSeconds float64 `json:"window_seconds"`
 }
 
 // Worker defines model for Worker.
@@ -2252,6 +2303,21 @@ type ListKeysParams struct {
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetCustomerStatsByIDParams defines parameters for GetCustomerStatsByID.
+type GetCustomerStatsByIDParams struct {
+	// StartDate First day
+	StartDate string `form:"start_date" json:"start_date"`
+
+	// EndDate Last day, included
+	EndDate string `form:"end_date" json:"end_date"`
+
+	// GroupBy Which of the lists the answer has
+	GroupBy *GetCustomerStatsByIDParamsGroupBy `form:"group_by,omitempty" json:"group_by,omitempty"`
+}
+
+// GetCustomerStatsByIDParamsGroupBy defines parameters for GetCustomerStatsByID.
+type GetCustomerStatsByIDParamsGroupBy string
 
 // ListOperatorKeysParams defines parameters for ListOperatorKeys.
 type ListOperatorKeysParams struct {
@@ -2657,6 +2723,9 @@ type ServerInterface interface {
 	// ReactivateCustomer Take back a suspension
 	// (POST /v1/admin/customers/{id}/reactivate)
 	ReactivateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
+	// GetCustomerStatsByID What finished of a customer, by day, hour or workload type
+	// (GET /v1/admin/customers/{id}/stats)
+	GetCustomerStatsByID(w http.ResponseWriter, r *http.Request, id CustomerID, params GetCustomerStatsByIDParams)
 	// SuspendCustomer Suspend a customer
 	// (POST /v1/admin/customers/{id}/suspend)
 	SuspendCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
@@ -2891,6 +2960,12 @@ func (_ Unimplemented) RevokeKey(w http.ResponseWriter, r *http.Request, id Cust
 // ReactivateCustomer Take back a suspension
 // (POST /v1/admin/customers/{id}/reactivate)
 func (_ Unimplemented) ReactivateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCustomerStatsByID What finished of a customer, by day, hour or workload type
+// (GET /v1/admin/customers/{id}/stats)
+func (_ Unimplemented) GetCustomerStatsByID(w http.ResponseWriter, r *http.Request, id CustomerID, params GetCustomerStatsByIDParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3684,6 +3759,74 @@ func (siw *ServerInterfaceWrapper) ReactivateCustomer(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReactivateCustomer(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCustomerStatsByID operation middleware
+func (siw *ServerInterfaceWrapper) GetCustomerStatsByID(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCustomerStatsByIDParams
+
+	// ------------- Required query parameter "start_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "start_date", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "start_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "start_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "end_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "end_date", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "end_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "end_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "group_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group_by", r.URL.Query(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "group_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group_by", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCustomerStatsByID(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6037,6 +6180,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/admin/customers/{id}/reactivate", wrapper.ReactivateCustomer)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/customers/{id}/stats", wrapper.GetCustomerStatsByID)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/admin/customers/{id}/suspend", wrapper.SuspendCustomer)
 	})
 	r.Group(func(r chi.Router) {
@@ -6686,6 +6832,46 @@ type ReactivateCustomerdefaultJSONResponse struct {
 }
 
 func (response ReactivateCustomerdefaultJSONResponse) VisitReactivateCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerStatsByIDRequestObject struct {
+	ID     CustomerID `json:"id"`
+	Params GetCustomerStatsByIDParams
+}
+
+type GetCustomerStatsByIDResponseObject interface {
+	VisitGetCustomerStatsByIDResponse(w http.ResponseWriter) error
+}
+
+type GetCustomerStatsByID200JSONResponse CustomerStats
+
+func (response GetCustomerStatsByID200JSONResponse) VisitGetCustomerStatsByIDResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerStatsByIDdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetCustomerStatsByIDdefaultJSONResponse) VisitGetCustomerStatsByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9024,6 +9210,9 @@ type StrictServerInterface interface {
 	// ReactivateCustomer Take back a suspension
 	// (POST /v1/admin/customers/{id}/reactivate)
 	ReactivateCustomer(ctx context.Context, request ReactivateCustomerRequestObject) (ReactivateCustomerResponseObject, error)
+	// GetCustomerStatsByID What finished of a customer, by day, hour or workload type
+	// (GET /v1/admin/customers/{id}/stats)
+	GetCustomerStatsByID(ctx context.Context, request GetCustomerStatsByIDRequestObject) (GetCustomerStatsByIDResponseObject, error)
 	// SuspendCustomer Suspend a customer
 	// (POST /v1/admin/customers/{id}/suspend)
 	SuspendCustomer(ctx context.Context, request SuspendCustomerRequestObject) (SuspendCustomerResponseObject, error)
@@ -9529,6 +9718,33 @@ func (sh *strictHandler) ReactivateCustomer(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReactivateCustomerResponseObject); ok {
 		if err := validResponse.VisitReactivateCustomerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCustomerStatsByID operation middleware
+func (sh *strictHandler) GetCustomerStatsByID(w http.ResponseWriter, r *http.Request, id CustomerID, params GetCustomerStatsByIDParams) {
+	var request GetCustomerStatsByIDRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCustomerStatsByID(ctx, request.(GetCustomerStatsByIDRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCustomerStatsByID")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCustomerStatsByIDResponseObject); ok {
+		if err := validResponse.VisitGetCustomerStatsByIDResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -1033,6 +1033,7 @@ type TierDepth struct {
 	OldestQueuedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_queued_at,json=oldestQueuedAt,proto3,oneof" json:"oldest_queued_at,omitempty"`
 	// How long it has waited.
 	OldestWaitSeconds *float64 `protobuf:"fixed64,5,opt,name=oldest_wait_seconds,json=oldestWaitSeconds,proto3,oneof" json:"oldest_wait_seconds,omitempty"`
+	Waited            *Waited  `protobuf:"bytes,6,opt,name=waited,proto3,oneof" json:"waited,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1102,6 +1103,96 @@ func (x *TierDepth) GetOldestWaitSeconds() float64 {
 	return 0
 }
 
+func (x *TierDepth) GetWaited() *Waited {
+	if x != nil {
+		return x.Waited
+	}
+	return nil
+}
+
+// Waited is how long the workloads had waited that were placed lately for the first time, within a
+// tenth. Absent if none was.
+type Waited struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far back they reach: 5 minutes, or less behind a change of the leader.
+	WindowSeconds *float64 `protobuf:"fixed64,1,opt,name=window_seconds,json=windowSeconds,proto3,oneof" json:"window_seconds,omitempty"`
+	// How many they are.
+	Placed *int64 `protobuf:"varint,2,opt,name=placed,proto3,oneof" json:"placed,omitempty"`
+	// As long at most did the half of them wait.
+	P50Seconds *float64 `protobuf:"fixed64,3,opt,name=p50_seconds,json=p50Seconds,proto3,oneof" json:"p50_seconds,omitempty"`
+	// As long at most did 95 of 100 wait.
+	P95Seconds *float64 `protobuf:"fixed64,4,opt,name=p95_seconds,json=p95Seconds,proto3,oneof" json:"p95_seconds,omitempty"`
+	// As long at most did 99 of 100 wait.
+	P99Seconds    *float64 `protobuf:"fixed64,5,opt,name=p99_seconds,json=p99Seconds,proto3,oneof" json:"p99_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waited) Reset() {
+	*x = Waited{}
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waited) ProtoMessage() {}
+
+func (x *Waited) ProtoReflect() protoreflect.Message {
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waited.ProtoReflect.Descriptor instead.
+func (*Waited) Descriptor() ([]byte, []int) {
+	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Waited) GetWindowSeconds() float64 {
+	if x != nil && x.WindowSeconds != nil {
+		return *x.WindowSeconds
+	}
+	return 0
+}
+
+func (x *Waited) GetPlaced() int64 {
+	if x != nil && x.Placed != nil {
+		return *x.Placed
+	}
+	return 0
+}
+
+func (x *Waited) GetP50Seconds() float64 {
+	if x != nil && x.P50Seconds != nil {
+		return *x.P50Seconds
+	}
+	return 0
+}
+
+func (x *Waited) GetP95Seconds() float64 {
+	if x != nil && x.P95Seconds != nil {
+		return *x.P95Seconds
+	}
+	return 0
+}
+
+func (x *Waited) GetP99Seconds() float64 {
+	if x != nil && x.P99Seconds != nil {
+		return *x.P99Seconds
+	}
+	return 0
+}
+
 type TypeDepth struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	WorkloadType *string                `protobuf:"bytes,1,opt,name=workload_type,json=workloadType,proto3,oneof" json:"workload_type,omitempty"`
@@ -1120,7 +1211,7 @@ type TypeDepth struct {
 
 func (x *TypeDepth) Reset() {
 	*x = TypeDepth{}
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1223,7 @@ func (x *TypeDepth) String() string {
 func (*TypeDepth) ProtoMessage() {}
 
 func (x *TypeDepth) ProtoReflect() protoreflect.Message {
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1236,7 @@ func (x *TypeDepth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypeDepth.ProtoReflect.Descriptor instead.
 func (*TypeDepth) Descriptor() ([]byte, []int) {
-	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{15}
+	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TypeDepth) GetWorkloadType() string {
@@ -1319,19 +1410,35 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\f_queue_depthB\x14\n" +
 	"\x12_running_workloadsB\x13\n" +
 	"\x11_oldest_queued_atB\x16\n" +
-	"\x14_oldest_wait_seconds\"\xd8\x02\n" +
+	"\x14_oldest_wait_seconds\"\x94\x03\n" +
 	"\tTierDepth\x12\x17\n" +
 	"\x04tier\x18\x01 \x01(\tH\x00R\x04tier\x88\x01\x01\x12$\n" +
 	"\vqueue_depth\x18\x02 \x01(\x03H\x01R\n" +
 	"queueDepth\x88\x01\x01\x120\n" +
 	"\x11running_workloads\x18\x03 \x01(\x03H\x02R\x10runningWorkloads\x88\x01\x01\x12I\n" +
 	"\x10oldest_queued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x03R\x0eoldestQueuedAt\x88\x01\x01\x123\n" +
-	"\x13oldest_wait_seconds\x18\x05 \x01(\x01H\x04R\x11oldestWaitSeconds\x88\x01\x01B\a\n" +
+	"\x13oldest_wait_seconds\x18\x05 \x01(\x01H\x04R\x11oldestWaitSeconds\x88\x01\x01\x12/\n" +
+	"\x06waited\x18\x06 \x01(\v2\x12.niyanta.v1.WaitedH\x05R\x06waited\x88\x01\x01B\a\n" +
 	"\x05_tierB\x0e\n" +
 	"\f_queue_depthB\x14\n" +
 	"\x12_running_workloadsB\x13\n" +
 	"\x11_oldest_queued_atB\x16\n" +
-	"\x14_oldest_wait_seconds\"\xf2\x02\n" +
+	"\x14_oldest_wait_secondsB\t\n" +
+	"\a_waited\"\x91\x02\n" +
+	"\x06Waited\x12*\n" +
+	"\x0ewindow_seconds\x18\x01 \x01(\x01H\x00R\rwindowSeconds\x88\x01\x01\x12\x1b\n" +
+	"\x06placed\x18\x02 \x01(\x03H\x01R\x06placed\x88\x01\x01\x12$\n" +
+	"\vp50_seconds\x18\x03 \x01(\x01H\x02R\n" +
+	"p50Seconds\x88\x01\x01\x12$\n" +
+	"\vp95_seconds\x18\x04 \x01(\x01H\x03R\n" +
+	"p95Seconds\x88\x01\x01\x12$\n" +
+	"\vp99_seconds\x18\x05 \x01(\x01H\x04R\n" +
+	"p99Seconds\x88\x01\x01B\x11\n" +
+	"\x0f_window_secondsB\t\n" +
+	"\a_placedB\x0e\n" +
+	"\f_p50_secondsB\x0e\n" +
+	"\f_p95_secondsB\x0e\n" +
+	"\f_p99_seconds\"\xf2\x02\n" +
 	"\tTypeDepth\x12(\n" +
 	"\rworkload_type\x18\x01 \x01(\tH\x00R\fworkloadType\x88\x01\x01\x12$\n" +
 	"\vqueue_depth\x18\x02 \x01(\x03H\x01R\n" +
@@ -1361,7 +1468,7 @@ func file_niyanta_v1_customer_service_proto_rawDescGZIP() []byte {
 	return file_niyanta_v1_customer_service_proto_rawDescData
 }
 
-var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*GetCustomerRequest)(nil),      // 0: niyanta.v1.GetCustomerRequest
 	(*CustomerUsage)(nil),           // 1: niyanta.v1.CustomerUsage
@@ -1378,38 +1485,40 @@ var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*GetQueueDepthRequest)(nil),    // 12: niyanta.v1.GetQueueDepthRequest
 	(*QueueDepth)(nil),              // 13: niyanta.v1.QueueDepth
 	(*TierDepth)(nil),               // 14: niyanta.v1.TierDepth
-	(*TypeDepth)(nil),               // 15: niyanta.v1.TypeDepth
-	(*timestamppb.Timestamp)(nil),   // 16: google.protobuf.Timestamp
+	(*Waited)(nil),                  // 15: niyanta.v1.Waited
+	(*TypeDepth)(nil),               // 16: niyanta.v1.TypeDepth
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
 }
 var file_niyanta_v1_customer_service_proto_depIdxs = []int32{
 	2,  // 0: niyanta.v1.CustomerUsage.limits:type_name -> niyanta.v1.CustomerLimits
 	3,  // 1: niyanta.v1.CustomerUsage.retention:type_name -> niyanta.v1.RetentionDays
 	4,  // 2: niyanta.v1.CustomerUsage.usage:type_name -> niyanta.v1.CustomerUsageFigures
-	16, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
-	16, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
+	17, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
+	17, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: niyanta.v1.CustomerUsage.deleting:type_name -> niyanta.v1.DeletionProgress
-	16, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
+	17, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
 	8,  // 7: niyanta.v1.CustomerStats.summary:type_name -> niyanta.v1.StatsSummary
 	9,  // 8: niyanta.v1.CustomerStats.by_day:type_name -> niyanta.v1.DayStats
 	10, // 9: niyanta.v1.CustomerStats.by_hour:type_name -> niyanta.v1.HourStats
 	11, // 10: niyanta.v1.CustomerStats.by_workload_type:type_name -> niyanta.v1.TypeStats
-	16, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
-	16, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	17, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
+	17, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
 	14, // 13: niyanta.v1.QueueDepth.by_tier:type_name -> niyanta.v1.TierDepth
-	15, // 14: niyanta.v1.QueueDepth.by_workload_type:type_name -> niyanta.v1.TypeDepth
-	16, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
-	16, // 16: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
-	0,  // 17: niyanta.v1.CustomerService.GetCustomer:input_type -> niyanta.v1.GetCustomerRequest
-	6,  // 18: niyanta.v1.CustomerService.GetCustomerStats:input_type -> niyanta.v1.GetCustomerStatsRequest
-	12, // 19: niyanta.v1.CustomerService.GetQueueDepth:input_type -> niyanta.v1.GetQueueDepthRequest
-	1,  // 20: niyanta.v1.CustomerService.GetCustomer:output_type -> niyanta.v1.CustomerUsage
-	7,  // 21: niyanta.v1.CustomerService.GetCustomerStats:output_type -> niyanta.v1.CustomerStats
-	13, // 22: niyanta.v1.CustomerService.GetQueueDepth:output_type -> niyanta.v1.QueueDepth
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	16, // 14: niyanta.v1.QueueDepth.by_workload_type:type_name -> niyanta.v1.TypeDepth
+	17, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	15, // 16: niyanta.v1.TierDepth.waited:type_name -> niyanta.v1.Waited
+	17, // 17: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	0,  // 18: niyanta.v1.CustomerService.GetCustomer:input_type -> niyanta.v1.GetCustomerRequest
+	6,  // 19: niyanta.v1.CustomerService.GetCustomerStats:input_type -> niyanta.v1.GetCustomerStatsRequest
+	12, // 20: niyanta.v1.CustomerService.GetQueueDepth:input_type -> niyanta.v1.GetQueueDepthRequest
+	1,  // 21: niyanta.v1.CustomerService.GetCustomer:output_type -> niyanta.v1.CustomerUsage
+	7,  // 22: niyanta.v1.CustomerService.GetCustomerStats:output_type -> niyanta.v1.CustomerStats
+	13, // 23: niyanta.v1.CustomerService.GetQueueDepth:output_type -> niyanta.v1.QueueDepth
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_niyanta_v1_customer_service_proto_init() }
@@ -1432,13 +1541,14 @@ func file_niyanta_v1_customer_service_proto_init() {
 	file_niyanta_v1_customer_service_proto_msgTypes[13].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[14].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_niyanta_v1_customer_service_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_niyanta_v1_customer_service_proto_rawDesc), len(file_niyanta_v1_customer_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

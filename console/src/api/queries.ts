@@ -166,6 +166,7 @@ export const customers = () =>
     queryFn: ({ pageParam, signal }) =>
       must(api.GET("/v1/admin/customers", { params: { query: { limit: 100, cursor: pageParam } }, signal })),
     getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+    refetchInterval: 15_000,
   });
 
 export const customer = (id: string) =>
@@ -189,16 +190,25 @@ export const ownCustomer = () =>
     refetchInterval: poll,
   });
 
+/** lastDays selects the last days, by hour. */
+const lastDays = (days: number) => {
+  const day = (at: number) => new Date(at).toISOString().slice(0, 10);
+  return { start_date: day(Date.now() - (days - 1) * 86_400_000), end_date: day(Date.now()), group_by: "hour" as const };
+};
+
 export const statistics = (days: number) =>
   queryOptions({
     queryKey: ["statistics", days] as const,
-    queryFn: ({ signal }) => {
-      const day = (at: number) => new Date(at).toISOString().slice(0, 10);
-      const query = {
-        start_date: day(Date.now() - (days - 1) * 86_400_000), end_date: day(Date.now()), group_by: "hour" as const,
-      };
-      return must(api.GET("/v1/customer/stats", { params: { query }, signal }));
-    },
+    queryFn: ({ signal }) => must(api.GET("/v1/customer/stats", { params: { query: lastDays(days) }, signal })),
+    refetchInterval: 60_000,
+  });
+
+/** statisticsOf are those of a customer, as an administrator sees them. */
+export const statisticsOf = (id: string, days: number) =>
+  queryOptions({
+    queryKey: ["customers", id, "statistics", days] as const,
+    queryFn: ({ signal }) =>
+      must(api.GET("/v1/admin/customers/{id}/stats", { params: { path: { id }, query: lastDays(days) }, signal })),
     refetchInterval: 60_000,
   });
 
@@ -241,7 +251,8 @@ export const config = () =>
   queryOptions({
     queryKey: ["config"] as const,
     queryFn: ({ signal }) => must(api.GET("/v1/admin/config", { signal })),
-    staleTime: Infinity,
+    // Its settings stay as they are; who leads does not.
+    refetchInterval: 15_000,
   });
 
 /** ready answers with the server's state, whatever it is. */

@@ -20,6 +20,7 @@ export type Key = Schemas["Key"];
 export type BulkAnswer = Schemas["BulkAnswer"];
 export type CustomerStats = Schemas["CustomerStats"];
 export type QueueDepth = Schemas["QueueDepth"];
+export type Waited = Schemas["Waited"];
 export type SeriesPoint = Schemas["SeriesPoint"];
 export type Lane = Schemas["Lane"];
 export type Resources = Schemas["Resources"];

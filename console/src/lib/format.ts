@@ -13,6 +13,11 @@ export const clockMillis = (at: number) => millis.format(at);
 /** number prints an integer with separators. */
 export const number = (n: number) => count.format(n);
 
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+/** compact prints a large number in few characters: 100K. */
+export const compact = (n: number) => (n < 10_000 ? String(n) : short.format(n));
+
 /** duration prints milliseconds in at most two units. */
 export function duration(ms: number): string {
   const s = Math.max(0, ms) / 1000;

@@ -1,11 +1,11 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useSearchParams } from "react-router";
 import { auditColumns, auditRows } from "../api/exports";
 import { adminAudit, type AdminAuditFilters } from "../api/queries";
 import { escaped, plain } from "../lib/ansi";
 import { useSession } from "../session";
 import { Empty, Field, Loaded, Scroll, Time } from "../ui/parts";
 import { Export } from "../ui/export";
+import { put, useAddress } from "../ui/address";
 import { Views } from "../ui/views";
 import { Forbidden } from "./forbidden";
 
@@ -20,13 +20,13 @@ const words = { actor_id: "By", event_type: "Action", target_id: "Target", custo
 const hints: Partial<typeof words> = { event_type: "customer.updated", target_id: "an id" };
 
 function List() {
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const f: AdminAuditFilters = {};
   for (const n of names) if (query.get(n)) f[n] = query.get(n) ?? undefined;
   const list = useInfiniteQuery(adminAudit(f));
   const rows = list.data?.pages.flatMap((p) => p.events) ?? [];
-  const only = (name: (typeof names)[number], value: string) => setQuery((q) => { q.set(name, value); return q; });
-  const without = (name: (typeof names)[number]) => setQuery((q) => { q.delete(name); return q; });
+  const only = (name: (typeof names)[number], value: string) => change(put(name, value), true);
+  const without = (name: (typeof names)[number]) => change(put(name), true);
   const Pick = ({ name, value }: { name: (typeof names)[number]; value: string }) => (
     <button className="pick" title={`Only ${value}`} onClick={() => only(name, value)}>{value}</button>
   );

@@ -1,15 +1,17 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { api, must } from "../api/client";
-import { customer, customerKeys } from "../api/queries";
+import { customer, customerKeys, statisticsOf } from "../api/queries";
 import type { CustomerUsage, Key, Tier } from "../api/types";
 import { plain } from "../lib/ansi";
 import { number } from "../lib/format";
 import { useSession } from "../session";
+import { put, useAddress } from "../ui/address";
 import { Copy, Dialog, Facts, Failure, Loaded, Meter, State, Scroll, Time } from "../ui/parts";
 import { customerState, tiers } from "./customers";
 import { Forbidden } from "./forbidden";
+import { Finished } from "./overview";
 
 export function Customer() {
   const { admin } = useSession();
@@ -19,6 +21,7 @@ export function Customer() {
 function One() {
   const { id = "" } = useParams();
   const c = useQuery(customer(id));
+  const finished = useQuery(statisticsOf(id, 3));
   const [asked, setAsked] = useState<"change" | "suspend" | "reactivate">();
   if (!c.data) return <Loaded of={c} rows={8}>{() => null}</Loaded>;
   const { limits, usage } = c.data;
@@ -48,9 +51,13 @@ function One() {
         <Meter label="Waiting" used={usage.current_queue_depth} of={limits.max_queue_depth} />
       </div>
       <Facts of={[
-        ["Requests per second", limits.rate_limit_per_sec], ["Burst", limits.burst], ["Submitted today (UTC)", usage.workloads_today],
+        ["Per second", number(limits.rate_limit_per_sec)], ["Burst", number(limits.burst)], ["Today (UTC)", `${number(usage.workloads_today)} submitted`],
         ["May be preempted", c.data.preemptible ? "yes" : "no"], ["Created", <Time at={c.data.created_at} />],
       ]} />
+      <section>
+        <h2>Finished in the last 3 days</h2>
+        <Loaded of={finished} rows={5}>{(s) => <Finished of={s} />}</Loaded>
+      </section>
       <Keys id={id} />
       {asked === "change" && <Change c={c.data} onClose={close} />}
       {(asked === "suspend" || asked === "reactivate") && <Suspend c={c.data} action={asked} onClose={close} />}
@@ -135,7 +142,7 @@ function Change({ c, onClose }: { c: CustomerUsage; onClose: () => void }) {
 function Keys({ id }: { id: string }) {
   const client = useQueryClient();
   const list = useQuery(customerKeys(id));
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const all = query.get("keys") === "all";
   const [role, setRole] = useState<Key["role"]>("customer");
   const [name, setName] = useState("");
@@ -158,7 +165,7 @@ function Keys({ id }: { id: string }) {
   return (
     <section>
       <div className="line"><h2>Keys</h2><span className="actions">
-        <label className="check"><input type="checkbox" checked={all} onChange={(e) => setQuery(e.target.checked ? { keys: "all" } : {}, { replace: true })} /> Revoked too</label>
+        <label className="check"><input type="checkbox" checked={all} onChange={(e) => change(put("keys", e.target.checked ? "all" : undefined))} /> Revoked too</label>
         <button onClick={() => setAdding(true)}>Make a key</button>
       </span></div>
       <Loaded of={list} rows={2}>{() => (!shown.length ? <p className="muted">None.</p> : (

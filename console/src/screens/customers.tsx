@@ -27,7 +27,7 @@ function List() {
           <Scroll label="Customers">
             <table>
               <thead>
-                <tr><th>State</th><th>Customer</th><th>Name</th><th>Tier</th><th className="r">Running at most</th><th className="r">Queue</th><th className="r">Per second</th><th>Since</th></tr>
+                <tr><th>State</th><th>Customer</th><th>Name</th><th>Tier</th><th className="r">Running</th><th className="r">Waiting</th><th className="r">Today</th><th className="r">Per second</th><th>Since</th></tr>
               </thead>
               <tbody>
                 {rows.map((c) => (
@@ -35,9 +35,10 @@ function List() {
                     <td><State of={customerState(c)} /></td>
                     <td><Link data-open to={`/customers/${c.customer_id}`}>{c.customer_id}</Link></td>
                     <td>{plain(c.name)}</td><td>{c.tier}</td>
-                    <td className="r num">{number(c.limits.max_concurrent_workloads)}</td>
-                    <td className="r num">{number(c.limits.max_queue_depth)}</td>
-                    <td className="r num">{c.limits.rate_limit_per_sec}</td>
+                    <td className="r"><Used used={c.usage?.current_running_workloads ?? 0} of={c.limits.max_concurrent_workloads} /></td>
+                    <td className="r"><Used used={c.usage?.current_queue_depth ?? 0} of={c.limits.max_queue_depth} /></td>
+                    <td className="r num" title="Submitted since midnight UTC">{number(c.usage?.workloads_today ?? 0)}</td>
+                    <td className="r num">{number(c.limits.rate_limit_per_sec)}</td>
                     <td><Time short at={c.created_at} /></td>
                   </tr>
                 ))}
@@ -50,6 +51,12 @@ function List() {
       {adding && <Onboard onClose={() => setAdding(false)} />}
     </>
   );
+}
+
+/** Used shows how much of a limit is used: what is at it stands out. */
+function Used({ used, of }: { used: number; of: number }) {
+  const share = of > 0 ? used / of : 0;
+  return <span className={`num used ${share >= 1 ? "full" : share >= 0.8 ? "high" : ""}`}>{number(used)}<span className="muted"> / {number(of)}</span></span>;
 }
 
 /** customerState is the word for how a customer is. */

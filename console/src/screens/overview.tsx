@@ -1,12 +1,12 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { Link } from "react-router";
-import { lanes, listOf, ownCustomer, queueDepth, ready, series, statistics, workers } from "../api/queries";
-import type { CustomerStats, Lane, QueueDepth } from "../api/types";
+import { config, lanes, listOf, ownCustomer, queueDepth, ready, series, statistics, workers } from "../api/queries";
+import type { CustomerStats, Lane, QueueDepth, Waited } from "../api/types";
 import { writeFilters, type Filters } from "../lib/filters";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
-import { Empty, Loaded, Meter, State, useNowOf } from "../ui/parts";
+import { Empty, Loaded, Meter, Scroll, State, useNowOf } from "../ui/parts";
 import { condition } from "./workers";
 import { Recently } from "./recently";
 
@@ -48,7 +48,7 @@ function Tiles({ q }: { q: QueueDepth }) {
 }
 
 export function Depth({ q }: { q: QueueDepth }) {
-  const groups: [string, { name: string; queue_depth: number; running_workloads: number; oldest_wait_seconds?: number; to?: string }[]][] = [];
+  const groups: [string, { name: string; queue_depth: number; running_workloads: number; oldest_wait_seconds?: number; waited?: Waited; to?: string }[]][] = [];
   if (q.by_tier) groups.push(["Tier", q.by_tier.map((t) => ({ ...t, name: t.tier }))]);
   groups.push(["Type", q.by_workload_type.slice(0, 12).map((t) => ({ ...t, name: t.workload_type, to: `/workloads?${new URLSearchParams({ type: t.workload_type })}` }))]);
   return (
@@ -57,8 +57,11 @@ export function Depth({ q }: { q: QueueDepth }) {
         <section key={what}>
           <h2>By {what.toLowerCase()}</h2>
           {!rows.length ? <Empty title="Nothing waits or runs" /> : (
-            <table>
-              <thead><tr><th>{what}</th><th className="r">Waiting</th><th className="r">Oldest</th><th className="r">Running</th></tr></thead>
+            <Scroll label={`By ${what.toLowerCase()}`}><table>
+              <thead><tr>
+                <th>{what}</th><th className="r">Waiting</th><th className="r">Oldest</th><th className="r">Running</th>
+                {what === "Tier" && <><th className="r">Waited p50</th><th className="r">p95</th><th className="r">p99</th></>}
+              </tr></thead>
               <tbody>
                 {rows.map((r) => (
                   <tr key={r.name}>
@@ -66,16 +69,23 @@ export function Depth({ q }: { q: QueueDepth }) {
                     <td className="r num">{number(r.queue_depth)}</td>
                     <td className="r num">{r.oldest_wait_seconds === undefined ? "–" : duration(r.oldest_wait_seconds * 1000)}</td>
                     <td className="r num">{number(r.running_workloads)}</td>
+                    {what === "Tier" && (["p50_seconds", "p95_seconds", "p99_seconds"] as const).map((p) => (
+                      <td key={p} className="r num" title={waitedOf(r.waited)}>{r.waited ? duration(r.waited[p] * 1000) : "–"}</td>
+                    ))}
                   </tr>
                 ))}
               </tbody>
-            </table>
+            </table></Scroll>
           )}
         </section>
       ))}
     </div>
   );
 }
+
+/** waitedOf says what the quantiles are of. */
+const waitedOf = (w?: Waited) =>
+  w ? `Of ${number(w.placed)} placed in the last ${duration(w.window_seconds * 1000)}, until they were` : "None was placed in the last 5 minutes";
 
 /** Item is something that needs attention, and the page that says more. */
 type Item = [what: string, to: string];
@@ -163,7 +173,7 @@ function Needs({ items, known }: { items: Item[]; known: boolean }) {
 
 function Fleet() {
   const fleet = useQuery(workers());
-  const state = useQuery(ready());
+  const c = useQuery(config());
   const now = useNowOf(fleet.dataUpdatedAt);
   return (
     <section>
@@ -179,7 +189,9 @@ function Fleet() {
                 {Object.entries(counts).filter(([s, n]) => n || s === "HEALTHY").map(([s, n]) => (
                   <Link key={s} to={`/workers?status=${s}`}><State of={s}>{n} {s.toLowerCase()}</State></Link>
                 ))}
-                {state.data && <span className="muted">{state.data.is_leader ? "This coordinator leads" : "Another coordinator leads"}</span>}
+                {c.data && (c.data.leader
+                  ? <span>Led by <Link className="mono" to="/settings">{c.data.leader}</Link>{c.data.leader === c.data.name && ", which serves this page"}</span>
+                  : <State of="FAILED">No coordinator leads: nothing is placed</State>)}
               </div>
               <div className="meters">
                 <Meter label="Slots" used={alive.reduce((n, w) => n + w.capacity_used, 0)} of={alive.reduce((n, w) => n + w.capacity_total, 0)} />

@@ -1,9 +1,10 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { lanes, queueDepth, type LaneFilters } from "../api/queries";
 import type { Lane } from "../api/types";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
+import { put, useAddress } from "../ui/address";
 import { Empty, Field, Loaded, Scroll, State, useNow } from "../ui/parts";
 import { Reason } from "../ui/reason";
 import { Views } from "../ui/views";
@@ -23,14 +24,13 @@ export function Queues() {
 }
 
 function Lanes() {
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const f: LaneFilters = {};
   if (query.get("customer")) f.customer_id = query.get("customer") ?? "";
   if (query.get("type")) f.workload_type = query.get("type") ?? "";
   const blocked = query.get("blocked");
   if (blocked) f.blocked = blocked === "true";
-  const set = (name: string) => (value?: string) =>
-    setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
+  const set = (name: string) => (value?: string) => change(put(name, value));
   const list = useInfiniteQuery(lanes(f));
   const rows = list.data?.pages.flatMap((p) => p.lanes) ?? [];
   return (

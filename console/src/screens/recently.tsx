@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
-import { useSearchParams } from "react-router";
 import { series } from "../api/queries";
 import type { SeriesPoint, Tier } from "../api/types";
 import { number } from "../lib/format";
+import { put, useAddress } from "../ui/address";
 import { Loaded } from "../ui/parts";
 
 const Chart = lazy(() => import("../ui/chart"));
@@ -13,7 +13,7 @@ const tiers: Tier[] = ["free", "standard", "premium", "enterprise"];
 
 /** Recently draws what happened lately. Its window is part of the address. */
 export function Recently() {
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const window = query.get("window") ?? "1h";
   const minutes = windows[window] ?? 60;
   const s = useQuery(series(minutes));
@@ -23,7 +23,7 @@ export function Recently() {
         <h2>Lately</h2>
         <span className="toggles" role="group" aria-label="Window">
           {Object.keys(windows).map((w) => (
-            <button key={w} className="small" aria-pressed={windows[w] === minutes} onClick={() => setQuery(w === "1h" ? {} : { window: w }, { replace: true })}>
+            <button key={w} className="small" aria-pressed={windows[w] === minutes} onClick={() => change(put("window", w === "1h" ? undefined : w))}>
               {w}
             </button>
           ))}

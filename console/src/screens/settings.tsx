@@ -1,14 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
-import { useSearchParams } from "react-router";
+import type { ReactNode } from "react";
 import { config, health, ready } from "../api/queries";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
+import { put, useAddress } from "../ui/address";
 import { Facts, Loaded, Scroll, Time } from "../ui/parts";
 
 export function Settings() {
   const { session, admin } = useSession();
   const h = useQuery(health());
   const r = useQuery(ready());
+  const c = useQuery({ ...config(), enabled: admin });
   return (
     <>
       <h1>Settings</h1>
@@ -17,9 +19,10 @@ export function Settings() {
           <h2>Server</h2>
           <Loaded of={h} rows={3}>{(d) => (
             <Facts of={[
+              ...(c.data ? [["Name", <span className="mono">{c.data.name}</span>] as [string, ReactNode]] : []),
               ["Version", d.version], ["Up for", duration(d.uptime_seconds * 1000)],
-              ["Ready", r.data?.status], ["Leads", r.data && (r.data.is_leader ? "yes" : "no, another coordinator does")],
-              ...Object.entries(r.data?.dependencies ?? {}).map(([k, v]): [string, string] => [k.replaceAll("_", " "), String(v)]),
+              ["Ready", r.data?.status], ["Leads", r.data && (r.data.is_leader ? "yes" : c.data?.leader ? <>no, <span className="mono">{c.data.leader}</span> does</> : "no, another coordinator does")],
+              ...Object.entries(r.data?.dependencies ?? {}).map(([k, v]): [string, string] => [named(k), v === true ? "yes" : v === false ? "no" : String(v)]),
             ]} />
           )}</Loaded>
           <p><a href="/docs">API documentation</a> · <a href="/openapi.yaml">OpenAPI file</a> · <a href="/metrics">Metrics</a> · <a href="/console/licenses.txt">Licenses</a></p>
@@ -37,10 +40,13 @@ export function Settings() {
   );
 }
 
+/** named makes a title of a name of the API. */
+const named = (name: string) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
 /** Configuration shows what this coordinator was started with. */
 function Configuration() {
   const c = useQuery(config());
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const text = query.get("setting") ?? "";
   const shown = (c.data?.settings ?? []).filter((s) => s.name.toLowerCase().includes(text.toLowerCase()));
   return (
@@ -51,7 +57,7 @@ function Configuration() {
           <div className="tools">
             <input
               type="search" placeholder="Find a setting" aria-label="Find a setting" value={text}
-              onChange={(e) => setQuery(e.target.value ? { setting: e.target.value } : {}, { replace: true })}
+              onChange={(e) => change(put("setting", e.target.value))}
             />
             <span className="muted">Secrets are masked.</span>
           </div>

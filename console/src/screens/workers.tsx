@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { workers } from "../api/queries";
 import type { Worker } from "../api/types";
 import { duration } from "../lib/format";
 import { uses } from "../lib/resources";
 import { useSession } from "../session";
+import { put, useAddress } from "../ui/address";
 import { Empty, Field, Loaded, Scroll, State, useNowOf } from "../ui/parts";
 import { Forbidden } from "./forbidden";
 import { WorkerActions } from "./worker";
@@ -40,11 +41,10 @@ const free = (w: Worker) =>
 function List() {
   const fleet = useQuery(workers());
   const now = useNowOf(fleet.dataUpdatedAt);
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const status = conditions.find((c) => c === query.get("status"));
   const text = (query.get("q") ?? "").toLowerCase();
-  const set = (name: string) => (value?: string) =>
-    setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
+  const set = (name: string) => (value?: string) => change(put(name, value));
   const all = (fleet.data ?? []).map((w) => ({ w, is: condition(w, now) }));
   const rows = all
     .filter(({ w, is }) => (status ? is === status : is !== "DEAD") && (!text || hasText(w, text)))

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { flexRender, getCoreRowModel, useReactTable, type ColumnDef, type RowSelectionState } from "@tanstack/react-table";
 import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { live } from "../api/live";
 import { workloadColumns, workloadRows } from "../api/exports";
 import { listOf, newerThan } from "../api/queries";
@@ -11,6 +11,7 @@ import { hasText, readFilters, writeFilters, type Filters } from "../lib/filters
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
 import { Empty, Field, Labels, Loaded, Progress, Scroll, State, Time, useNow } from "../ui/parts";
+import { useAddress } from "../ui/address";
 import { Export } from "../ui/export";
 import { Views } from "../ui/views";
 import { BulkBar } from "./bulk";
@@ -21,10 +22,12 @@ const rowHeight = 33;
 
 export function Workloads() {
   const { admin, acts } = useSession();
-  const [query, setQuery] = useSearchParams();
-  // An address that an administrator shares may name a customer, which is who looks at it.
-  const f = useMemo(() => ({ ...readFilters(query), ...(admin ? {} : { customer: undefined }) }), [query, admin]);
-  const set = (change: Partial<Filters>) => setQuery(writeFilters({ ...f, ...change }), { replace: true });
+  const [query, change] = useAddress();
+  const f = useMemo(() => filtersOf(query, admin), [query, admin]);
+  const set: SetFilters = (of) => change((q) => {
+    const now = filtersOf(q, admin);
+    return writeFilters({ ...now, ...(typeof of === "function" ? of(now) : of) });
+  });
   useBeginning(f, admin);
   const list = useInfiniteQuery(listOf(f, admin));
   const [selected, setSelected] = useState<RowSelectionState>({});
@@ -66,9 +69,16 @@ export function Workloads() {
   );
 }
 
-function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filters>) => void; admin: boolean }) {
+/** filtersOf reads an address. One that an administrator shares may name a customer, which is who looks at it. */
+const filtersOf = (query: URLSearchParams, admin: boolean): Filters =>
+  ({ ...readFilters(query), ...(admin ? {} : { customer: undefined }) });
+
+/** SetFilters changes filters. */
+type SetFilters = (change: Partial<Filters> | ((now: Filters) => Partial<Filters>)) => void;
+
+function FilterBar({ f, set, admin }: { f: Filters; set: SetFilters; admin: boolean }) {
   const toggle = (s: (typeof statuses)[number]) =>
-    set({ status: f.status.includes(s) ? f.status.filter((x) => x !== s) : [...f.status, s] });
+    set((now) => ({ status: now.status.includes(s) ? now.status.filter((x) => x !== s) : [...now.status, s] }));
   return (
     <div className="filters">
       <div className="toggles" role="group" aria-label="Status">
@@ -79,7 +89,7 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
       <div className="fields">
         <Field label="Type" value={f.type} set={(type) => set({ type })} />
         {admin && <Field label="Customer" value={f.customer} set={(customer) => set({ customer })} />}
-        <Field label="Add label" hint="key=value" value="" set={(l) => l?.includes("=") && set({ label: [...new Set([...f.label, l])] })} />
+        <Field label="Add label" hint="key=value" value="" set={(l) => l?.includes("=") && set((now) => ({ label: now.label.includes(l) ? now.label : [...now.label, l] }))} />
         <Field label="Text in these rows" value={f.text} set={(text) => set({ text })} />
         <label>
           <span>Created after</span>
@@ -103,7 +113,7 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
       {f.label.length > 0 && (
         <div className="chips">
           {f.label.map((l) => (
-            <button key={l} className="chip" onClick={() => set({ label: f.label.filter((x) => x !== l) })}>
+            <button key={l} className="chip" onClick={() => set((now) => ({ label: now.label.filter((x) => x !== l) }))}>
               {l} <span aria-label="remove">×</span>
             </button>
           ))}

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { local } from "../lib/format";
+import { compact, local } from "../lib/format";
 
 interface Series {
   name: string;
@@ -21,6 +21,9 @@ interface Line {
 
 /** timeSteps are the distances between the times of the axis, in seconds. */
 const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+
+/** countSteps are the distances between the counts of the axis. */
+const countSteps = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
 /** height is that of the drawing, without its legend. */
 const height = 180;
@@ -85,16 +88,20 @@ export default function Chart({ at, from, to, series, label, kind = "bars", step
         axes: [
           { ...axis, size: 24, space: 80, incrs: timeSteps, values: (_, splits) => splits.map((s) => local(s * 1000).replace(/:\d\d$/, end - from > 600 ? "" : "$&")) },
           {
-            ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6],
-            values: (_, splits) => splits.map((v) => `${v}${unit}`),
+            ...axis, size: 44, incrs: countSteps,
+            values: (_, splits) => splits.map((v) => `${compact(v)}${unit}`),
           },
         ],
         hooks: { draw: [drawLines] },
         series: [
-          { label: "at", value: (_, s) => (s === null ? "–" : local(s * 1000)) },
+          // Without a cursor, the legend says what is the last.
+          { label: "at", value: (_, s) => { const x = s ?? at.at(-1); return x === undefined ? "–" : local(x * 1000); } },
           ...series.map((s) => ({
             label: s.name, stroke: color(s.color), width: kind === "bars" ? 1 : 1.5,
-            value: (_: uPlot, v: number | null) => (v === null ? "–" : `${Number(v.toFixed(1))}${unit}`),
+            value: (_: uPlot, v: number | null, __: number, i: number | null) => {
+              const x = i === null ? s.values.findLast((y) => y !== null) : v;
+              return x === null || x === undefined ? "–" : `${Number(x.toFixed(1))}${unit}`;
+            },
             ...(s.points
               ? { paths: () => null, points: { show: true, size: 6, fill: color("--bg"), stroke: color(s.color) } }
               : { paths, points: { show: false } }),

@@ -221,7 +221,11 @@ export function Field({ label, value = "", hint, live, set }: {
   label: string; value?: string; hint?: string; live?: boolean; set: (v: string | undefined) => void;
 }) {
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    // What is typed is ahead of the address.
+    if (!live || document.activeElement !== input.current) setText(value);
+  }, [value, live]);
   const apply = () => {
     if (text.trim() !== value) set(text.trim() || undefined);
     if (value === "" && label.startsWith("Add")) setText("");
@@ -230,7 +234,7 @@ export function Field({ label, value = "", hint, live, set }: {
     <label>
       <span>{label}</span>
       <input
-        value={text} placeholder={hint} spellCheck={false} onBlur={apply}
+        ref={input} value={text} placeholder={hint} spellCheck={false} onBlur={apply}
         onChange={(e) => { setText(e.target.value); if (live) set(e.target.value || undefined); }}
         onKeyDown={(e) => e.key === "Enter" && apply()}
       />

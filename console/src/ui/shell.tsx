@@ -103,7 +103,7 @@ function LiveControl() {
   const state = useLiveState();
   const paused = state === "paused";
   return (
-    <span className={`live ${state}`}>
+    <span className={`stream ${state}`}>
       <span className="dot" aria-hidden="true" />
       <span role="status">{words[state]}</span>
       {(paused || state === "live") && (

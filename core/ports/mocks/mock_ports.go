@@ -608,6 +608,21 @@ func (mr *MockInsightStoreMockRecorder) Throughput(ctx any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Throughput", reflect.TypeOf((*MockInsightStore)(nil).Throughput), ctx)
 }
 
+// Usages mocks base method.
+func (m *MockInsightStore) Usages(ctx context.Context, customers []domain.CustomerID) (map[domain.CustomerID]domain.Usage, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Usages", ctx, customers)
+	ret0, _ := ret[0].(map[domain.CustomerID]domain.Usage)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Usages indicates an expected call of Usages.
+func (mr *MockInsightStoreMockRecorder) Usages(ctx, customers any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Usages", reflect.TypeOf((*MockInsightStore)(nil).Usages), ctx, customers)
+}
+
 // MockNotifier is a mock of Notifier interface.
 type MockNotifier struct {
 	ctrl     *gomock.Controller

@@ -40,10 +40,14 @@ func (s *Service) commit(
 		a := &plan[i]
 		assigned = append(assigned, r.Assigned)
 		s.meter.placed(v.now, r.Type, a.CustomerID)
-		c.Placements = append(c.Placements, ports.Placement{
+		p := ports.Placement{
 			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.now.Sub(a.QueueAt), 0), First: a.Generation == 1,
 			Preferred: a.Preferred, Matched: a.Matched,
-		})
+		}
+		if p.First {
+			s.meter.waited(v.now, p.Tier, p.Waited)
+		}
+		c.Placements = append(c.Placements, p)
 	}
 	s.send(ctx, assigned)
 	return len(assigned), nil

@@ -41,6 +41,7 @@ type bucket struct {
 	begin     time.Time
 	types     map[string]domain.PlacementRate
 	customers map[domain.CustomerID]domain.PlacementRate
+	waits     map[domain.Tier]domain.Waits
 }
 
 // advance counts the time since the last cycle for the types and customers that were waiting then.
@@ -78,6 +79,7 @@ func (m *meter) bucket(now time.Time) *bucket {
 	if last := len(m.buckets) - 1; last < 0 || now.Sub(m.buckets[last].begin) >= throughputInterval {
 		m.buckets = append(m.buckets, bucket{
 			now, map[string]domain.PlacementRate{}, map[domain.CustomerID]domain.PlacementRate{},
+			map[domain.Tier]domain.Waits{},
 		})
 	}
 	return &m.buckets[len(m.buckets)-1]
@@ -98,6 +100,19 @@ func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
 	b.customers[c] = b.customers[c].Add(count(m.waiting.customers[c]))
 }
 
+// waited counts how long a workload of a tier had waited that was placed for the first time.
+func (m *meter) waited(now time.Time, tier domain.Tier, d time.Duration) {
+	addWaits(m.bucket(now).waits, tier).Add(d)
+}
+
+// addWaits returns the waits of a tier, to which more can be added.
+func addWaits(of map[domain.Tier]domain.Waits, tier domain.Tier) domain.Waits {
+	if of[tier] == nil {
+		of[tier] = domain.Waits{}
+	}
+	return of[tier]
+}
+
 // throughput returns the sum of the window that ends now.
 func (m *meter) throughput(now time.Time) domain.Throughput {
 	for len(m.buckets) > 0 && now.Sub(m.buckets[0].begin) > throughputWindow {
@@ -105,6 +120,7 @@ func (m *meter) throughput(now time.Time) domain.Throughput {
 	}
 	t := domain.Throughput{
 		At: now, Types: map[string]domain.PlacementRate{}, Customers: map[domain.CustomerID]domain.PlacementRate{},
+		Waits: map[domain.Tier]domain.Waits{},
 	}
 	if !m.since.IsZero() {
 		t.Window = min(now.Sub(m.since), throughputWindow)
@@ -115,6 +131,9 @@ func (m *meter) throughput(now time.Time) domain.Throughput {
 		}
 		for c, r := range b.customers {
 			t.Customers[c] = t.Customers[c].Add(r)
+		}
+		for tier, w := range b.waits {
+			addWaits(t.Waits, tier).Merge(w)
 		}
 	}
 	return t

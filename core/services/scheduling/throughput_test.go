@@ -10,6 +10,26 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
+// What was placed longer ago than the window does not count.
+func TestThroughput_OfWhatWasPlacedLately_SaysHowLongItHadWaited(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var m meter
+	m.waited(now, domain.TierFree, time.Hour)
+	now = now.Add(throughputWindow)
+	for range 99 {
+		m.waited(now, domain.TierFree, time.Second)
+	}
+	now = now.Add(throughputInterval)
+	m.waited(now, domain.TierFree, time.Minute)
+	m.waited(now, domain.TierPremium, time.Millisecond)
+	waits := m.throughput(now).Waits
+	assert.Equal(t, 100, waits[domain.TierFree].Count())
+	assert.InEpsilon(t, time.Second, waits[domain.TierFree].Quantile(0.99), 0.1)
+	assert.InEpsilon(t, time.Minute, waits[domain.TierFree].Quantile(1), 0.1)
+	assert.Equal(t, 1, waits[domain.TierPremium].Count())
+	assert.Equal(t, 100, m.throughput(now).Waits[domain.TierFree].Count(), "to ask changes nothing")
+}
+
 // Ten slots, runs of 10 s. After an hour of single submissions a hundred workloads are submitted at
 // once. The estimates must fit how fast these are placed.
 func TestThroughput_BurstAfterIdleTime_SaysHowFastTheQueueMoves(t *testing.T) {

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef } from "react";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { live } from "../../api/live";
 import { audit, checkpoints, logs, workload, type Exact, type Line } from "../../api/queries";
 import { isFinal, type AuditEvent, type LiveEvent } from "../../api/types";
@@ -10,6 +10,7 @@ import type { Json } from "../../lib/json";
 import { requested } from "../../lib/resources";
 import { patch } from "../../lib/rows";
 import { attempts } from "../../lib/timeline";
+import { put, useAddress } from "../../ui/address";
 import { Copy, Facts, Labels, Loaded, Progress, Scroll, State, Time } from "../../ui/parts";
 import { Tree } from "../../ui/tree";
 import { Actions } from "./actions";
@@ -144,10 +145,10 @@ function inWords(w: Exact): string {
 }
 
 function Tabs({ w }: { w: Exact }) {
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const asked = query.get("tab") as Tab;
   const tab = tabs.includes(asked) ? asked : "logs";
-  const open = (t: Tab) => setQuery((q) => { q.set("tab", t); return q; }, { replace: true });
+  const open = (t: Tab) => change(put("tab", t));
   return (
     <section className="tabbed">
       <div role="tablist" aria-label="About this workload">

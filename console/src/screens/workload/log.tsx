@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { useSearchParams } from "react-router";
 import { logs, olderLines, type Line, type Lines } from "../../api/queries";
 import { plain } from "../../lib/ansi";
 import { clockMillis, number } from "../../lib/format";
+import { isGap, withGaps, type Gap } from "../../lib/gaps";
 import { printExact, type Json } from "../../lib/json";
+import { put, useAddress } from "../../ui/address";
 import { download } from "../../ui/download";
 import { Empty, Failure, Field, Loaded } from "../../ui/parts";
 
@@ -20,7 +21,7 @@ export function Log({ id }: { id: string }) {
 }
 
 function Reader({ id, current }: { id: string; current: Lines }) {
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const least = Math.max(0, levels.indexOf((query.get("level") ?? "DEBUG") as "DEBUG"));
   const generation = Number(query.get("generation") ?? 0);
   const text = query.get("find") ?? "";
@@ -37,20 +38,20 @@ function Reader({ id, current }: { id: string; current: Lines }) {
     return (l: Line) => levels.indexOf(l.level) >= least && (!generation || l.generation === generation) &&
       (!wanted || l.message.toLowerCase().includes(wanted));
   }, [least, generation, text]);
-  const lines = useMemo(() => known.logs.filter(matches), [known, matches]);
+  const rows = useMemo(() => withGaps(known.logs, known.has_more, matches), [known, matches]);
+  const lines = useMemo(() => rows.filter((r) => !isGap(r)), [rows]);
   const newest = known.logs.at(-1)?.seq ?? 0;
   const fresh = held ? current.logs.filter((l) => l.seq > newest).length : 0;
 
   const virtual = useVirtualizer({
-    count: lines.length, getScrollElement: () => box.current, estimateSize: () => 20, overscan: 20,
-    getItemKey: (i) => lines[i]?.seq ?? i,
+    count: rows.length, getScrollElement: () => box.current, estimateSize: () => 20, overscan: 20,
+    getItemKey: (i) => { const r = rows[i]; return !r ? i : isGap(r) ? `gap ${r.before}` : r.seq; },
   });
   useEffect(() => {
-    if (!held && lines.length) virtual.scrollToIndex(lines.length - 1, { align: "end" });
-  }, [held, lines.length, virtual]);
+    if (!held && rows.length) virtual.scrollToIndex(rows.length - 1, { align: "end" });
+  }, [held, rows.length, virtual]);
 
-  const set = (name: string, value: string) =>
-    setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
+  const set = (name: string, value: string) => change(put(name, value));
   const attempt = async (work: () => Promise<void>) => {
     setBusy(true);
     setError(undefined);
@@ -64,14 +65,14 @@ function Reader({ id, current }: { id: string; current: Lines }) {
   const older = () => attempt(async () => {
     const more = await olderLines(id, known);
     setHeld(more);
-    const before = more.logs.filter(matches).length - lines.length;
+    const before = withGaps(more.logs, more.has_more, matches).length - rows.length;
     // The line that was the first one stays where it was.
-    requestAnimationFrame(() => virtual.scrollToIndex(before, { align: "start" }));
+    requestAnimationFrame(() => virtual.scrollToIndex(Math.max(0, before), { align: "start" }));
   });
   const save = () => attempt(async () => {
     let whole = known;
     while (whole.has_more) whole = await olderLines(id, whole);
-    const body = whole.logs.filter(matches).map((l) => `${l.timestamp} ${l.level} g${l.generation} ${plain(l.message)}${detailsOf(l)}`).join("\n");
+    const body = withGaps(whole.logs, false, matches).map((l) => isGap(l) ? `-- ${missing(l)} --` : `${l.timestamp} ${l.level} g${l.generation} ${plain(l.message)}${detailsOf(l)}`).join("\n");
     download(body + "\n", `${id}.log`, "text/plain");
   });
   return (
@@ -107,7 +108,14 @@ function Reader({ id, current }: { id: string; current: Lines }) {
         >
           <div style={{ height: virtual.getTotalSize() }}>
             {virtual.getVirtualItems().map((item) => {
-              const l = lines[item.index];
+              const l = rows[item.index];
+              if (l && isGap(l)) {
+                return (
+                  <div key={item.key} ref={virtual.measureElement} data-index={item.index} className="l gap" style={{ transform: `translateY(${item.start}px)` }}>
+                    {missing(l)}
+                  </div>
+                );
+              }
               return l && (
                 <div key={item.key} ref={virtual.measureElement} data-index={item.index} className={`l ${l.level.toLowerCase()}`} style={{ transform: `translateY(${item.start}px)` }}>
                   <span className="muted" title={l.timestamp}>{clockMillis(Date.parse(l.timestamp))}</span>
@@ -123,6 +131,10 @@ function Reader({ id, current }: { id: string; current: Lines }) {
     </div>
   );
 }
+
+/** missing says what a gap stands for. */
+const missing = (g: Gap) =>
+  `${number(g.missing)} ${g.missing === 1 ? "line is" : "lines are"} missing here: only the last 10,000 are kept`;
 
 /** detailsOf prints what was logged beside the message, every number with all its digits. */
 const detailsOf = (l: Line) => (isEmpty(l.details) ? "" : ` ${printExact(l.details)}`);

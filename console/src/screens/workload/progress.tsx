@@ -10,7 +10,8 @@ export function ProgressChart({ events, over }: { events: AuditEvent[]; over: bo
   const now = useNow();
   const line = useMemo(() => progressOf(events), [events]);
   const first = events[0];
-  if (!first || line.at.length < 2) return null;
+  const said = line.percent.some((p) => p !== null && p > 0) || line.checkpoints.some((c) => c !== null);
+  if (!first || line.at.length < 2 || !said) return null;
   const from = Date.parse(first.timestamp) / 1000;
   const known = (line.at.at(-1) ?? 0) / 1000;
   // The axis moves in steps, so that the chart is not drawn anew each second, and never beyond now.

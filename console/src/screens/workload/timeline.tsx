@@ -1,15 +1,15 @@
-import { useSearchParams } from "react-router";
 import { plain } from "../../lib/ansi";
 import { duration, local } from "../../lib/format";
 import { ticks, type Attempt } from "../../lib/timeline";
 import { State, useNow } from "../../ui/parts";
+import { put, useAddress } from "../../ui/address";
 
 const names = { waiting: "waiting", placing: "given to the worker", running: "running", paused: "paused" };
 
 /** Timeline shows the life of a workload: a row for each time that a worker held it. */
 export function Timeline({ attempts, over }: { attempts: Attempt[]; over: boolean }) {
   const now = useNow();
-  const [query, setQuery] = useSearchParams();
+  const [query, change] = useAddress();
   const chosen = Number(query.get("generation") ?? 0);
   const begin = attempts[0]?.segments[0]?.from;
   if (begin === undefined) return <p className="muted">Its events are no longer kept.</p>;
@@ -18,11 +18,7 @@ export function Timeline({ attempts, over }: { attempts: Attempt[]; over: boolea
   const span = end - begin;
   const at = (ms: number) => `${(100 * Math.max(0, Math.min(span, ms - begin))) / span}%`;
   const choose = (generation: number) =>
-    setQuery((q) => {
-      if (!generation || generation === chosen) q.delete("generation");
-      else q.set("generation", String(generation));
-      return q;
-    }, { replace: true });
+    change(put("generation", !generation || generation === chosen ? undefined : String(generation)));
   return (
     <div className="gantt">
       <div className="axis" aria-hidden="true">
@@ -69,6 +65,7 @@ export function Timeline({ attempts, over }: { attempts: Attempt[]; over: boolea
       <p className="legend muted" aria-hidden="true">
         <i className="seg waiting" /> waiting <i className="seg placing" /> starting <i className="seg running" /> running
         <i className="seg paused" /> paused <i className="mk checkpoint" /> checkpoint
+        {attempts.some((a) => a.marks.some((m) => m.kind === "unplaceable")) && <><i className="mk unplaceable" /> no worker can run it</>}
       </p>
     </div>
   );
