@@ -159,7 +159,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
 		}),
 		Erasure: erasure.New(h.Name, erasure.Deps{
-			Erasure: s.Erasure, Archive: archive, Applier: applier, Clock: h.Clock, Leader: leader, Log: h.Log,
+			Erasure: s.Erasure, Audit: s.AdminAudit, Archive: archive, Applier: applier,
+			Clock: h.Clock, Leader: leader, Log: h.Log,
 		}),
 		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit, Clock: h.Clock}),
 		Leadership: leader,

@@ -34,6 +34,7 @@ const reason = "the customer is being deleted"
 // Deps are the dependencies of the service.
 type Deps struct {
 	Erasure ports.ErasureStore
+	Audit   ports.AdminAuditStore
 	Archive *archiving.Service
 	Applier *transitions.Applier
 	Clock   ports.Clock
@@ -52,8 +53,9 @@ type Service struct {
 	moved bool
 
 	// forgotten are the customers that have no lines in the archive's blobs any more. Another epoch
-	// begins anew.
+	// begins anew, here and with again.
 	forgotten map[domain.CustomerID]bool
+	again     again
 	epoch     int64
 }
 
@@ -76,6 +78,9 @@ func (s *Service) Tick(ctx context.Context) (next time.Duration, err error) {
 		return waitInterval, err
 	}
 	var failures []error
+	if err := s.forgetAgain(ctx, claim.Epoch); err != nil {
+		failures = append(failures, err)
+	}
 	for _, id := range customers {
 		moved, err := s.batch(ctx, claim.Epoch, id)
 		if err != nil {
@@ -133,10 +138,7 @@ func (s *Service) batch(ctx context.Context, epoch int64, id domain.CustomerID) 
 // forget removes what the archive has written of a customer, once for each customer and leader. The
 // customer is being deleted, so that nothing more is written of it.
 func (s *Service) forget(ctx context.Context, epoch int64, id domain.CustomerID) error {
-	if epoch != s.epoch {
-		s.epoch, s.forgotten = epoch, map[domain.CustomerID]bool{}
-	}
-	if s.forgotten[id] {
+	if s.enter(epoch); s.forgotten[id] {
 		return nil
 	}
 	if err := s.deps.Archive.Forget(ctx, id); err != nil {
@@ -144,4 +146,11 @@ func (s *Service) forget(ctx context.Context, epoch int64, id domain.CustomerID)
 	}
 	s.forgotten[id] = true
 	return nil
+}
+
+// enter begins anew if the epoch is another one.
+func (s *Service) enter(epoch int64) {
+	if epoch != s.epoch {
+		s.epoch, s.forgotten, s.again = epoch, map[domain.CustomerID]bool{}, again{}
+	}
 }

@@ -72,18 +72,26 @@ func (s *store) Erase(
 // service returns a service on a coordinator, which leads if it is told so.
 func service(t *testing.T, s *store, leads bool) *erasure.Service {
 	t.Helper()
+	e, _ := serviceWith(t, leads, erasure.Deps{
+		Erasure: s, Audit: &erased{}, Archive: archiving.New(archiving.Deps{}),
+	})
+	return e
+}
+
+// serviceWith is service with other dependencies, and its clock.
+func serviceWith(t *testing.T, leads bool, deps erasure.Deps) (*erasure.Service, *clock) {
+	t.Helper()
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	log := slog.New(slog.DiscardHandler)
-	leader := leadership.New(leadership.Config{Holder: "a", TTL: time.Hour, Renew: time.Minute}, leadership.Deps{
+	leader := leadership.New(leadership.Config{Holder: "a", TTL: 100 * 24 * time.Hour, Renew: time.Minute}, leadership.Deps{
 		Lease: memory.NewStore(c).Stores().Leader, Clock: c, Observer: silent{}, Log: log,
 	})
 	if leads {
 		_, err := leader.Tick(t.Context())
 		require.NoError(t, err)
 	}
-	return erasure.New("a", erasure.Deps{
-		Erasure: s, Archive: archiving.New(archiving.Deps{}), Clock: c, Leader: leader, Log: log,
-	})
+	deps.Clock, deps.Leader, deps.Log = c, leader, log
+	return erasure.New("a", deps), c
 }
 
 func TestErasure_OnACoordinatorThatDoesNotLead_DoesNothing(t *testing.T) {
