@@ -308,6 +308,16 @@ func TestEmptyStrings_WhereAValueIsNeeded_AreRefused(t *testing.T) {
 			a.refused(a.send("GET", "/v1/workloads?"+name+"=", "", nil), 400, "INVALID_INPUT", name)
 		}
 		a.refused(a.send("GET", "/v1/workloads/wl_x?wait=", "", nil), 400, "INVALID_INPUT", "wait")
+		// A condition that is empty by mistake must not select everything.
+		for _, operation := range []string{"cancel", "pause", "resume", "retry"} {
+			for _, c := range []struct{ condition, field string }{
+				{`"workload_type":""`, "filter.workload_type"}, {`"status":[]`, "filter.status"},
+				{`"label":[]`, "filter.label"}, {`"label":[""]`, "label"}, {`"created_before":""`, "filter.created_before"},
+			} {
+				a.refused(a.send("POST", "/v1/workloads/batch/"+operation, `{"filter":{`+c.condition+`}}`, nil), 400,
+					"INVALID_INPUT", c.field)
+			}
+		}
 		// A value may be empty, and is found.
 		require.Equal(a, 202, a.send("POST", "/v1/workloads",
 			`{"workload_type":"sleep","input_params":{},"labels":{"a":""}}`, nil).status)

@@ -67,7 +67,7 @@ func (e *ItemError) Err() error {
 }
 
 // BulkFilter selects workloads as ListParams do. What is nil selects all; several fields must all
-// match.
+// match. The server refuses what is set and empty.
 type BulkFilter struct {
 	// CreatedAfter and CreatedBefore are exclusive.
 	CreatedAfter  *time.Time `json:"created_after,omitempty"`

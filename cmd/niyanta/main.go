@@ -130,7 +130,7 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              cobra.NoArgs,
-		PersistentPreRunE: c.checkOutput,
+		PersistentPreRunE: c.check,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(seeHelp(cmd, err)) })

@@ -18,8 +18,11 @@ const (
 
 var formats = []string{formatTable, formatJSON, formatLines}
 
-// checkOutput checks -o, if the command has it.
-func (c *cli) checkOutput(cmd *cobra.Command, _ []string) error {
+// check checks what all commands have in common: arguments, and -o if the command has it.
+func (c *cli) check(cmd *cobra.Command, args []string) error {
+	if err := refuseEmpty(cmd, args); err != nil {
+		return usage(seeHelp(cmd, err))
+	}
 	if cmd.Flags().Lookup("output") != nil && !slices.Contains(formats, c.output) {
 		return usage(fmt.Errorf("-o must be table, json or jsonl, not %q", c.output))
 	}

@@ -893,7 +893,7 @@ type BulkControl struct {
 	// DryRun Say what would become of each and change nothing
 	DryRun *bool `json:"dry_run,omitempty"`
 
-	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	// Filter Selects workloads as the parameters of the list do. All that are given must match. An empty value is refused rather than taken for no condition
 	Filter *BulkFilter `json:"filter,omitempty"`
 
 	// Limit Workloads on a page of a filter
@@ -904,7 +904,7 @@ type BulkControl struct {
 	WorkloadIds *[]string `json:"workload_ids,omitempty"`
 }
 
-// BulkFilter Selects workloads as the parameters of the list do. All that are given must match
+// BulkFilter Selects workloads as the parameters of the list do. All that are given must match. An empty value is refused rather than taken for no condition
 type BulkFilter struct {
 	CreatedAfter  *Time `json:"created_after,omitempty"`
 	CreatedBefore *Time `json:"created_before,omitempty"`
@@ -938,7 +938,7 @@ type BulkRetry struct {
 	// DryRun Say what would become of each and change nothing
 	DryRun *bool `json:"dry_run,omitempty"`
 
-	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	// Filter Selects workloads as the parameters of the list do. All that are given must match. An empty value is refused rather than taken for no condition
 	Filter *BulkFilter `json:"filter,omitempty"`
 
 	// FromScratch Continue from no checkpoint. Otherwise from the newest of each

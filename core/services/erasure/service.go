@@ -138,7 +138,8 @@ func (s *Service) batch(ctx context.Context, epoch int64, id domain.CustomerID) 
 // forget removes what the archive has written of a customer, once for each customer and leader. The
 // customer is being deleted, so that nothing more is written of it.
 func (s *Service) forget(ctx context.Context, epoch int64, id domain.CustomerID) error {
-	if s.enter(epoch); s.forgotten[id] {
+	s.enter(epoch)
+	if s.forgotten[id] {
 		return nil
 	}
 	if err := s.deps.Archive.Forget(ctx, id); err != nil {

@@ -83,9 +83,8 @@ func serviceWith(t *testing.T, leads bool, deps erasure.Deps) (*erasure.Service,
 	t.Helper()
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	log := slog.New(slog.DiscardHandler)
-	leader := leadership.New(leadership.Config{Holder: "a", TTL: 100 * 24 * time.Hour, Renew: time.Minute}, leadership.Deps{
-		Lease: memory.NewStore(c).Stores().Leader, Clock: c, Observer: silent{}, Log: log,
-	})
+	leader := leadership.New(leadership.Config{Holder: "a", TTL: 100 * 24 * time.Hour, Renew: time.Minute},
+		leadership.Deps{Lease: memory.NewStore(c).Stores().Leader, Clock: c, Observer: silent{}, Log: log})
 	if leads {
 		_, err := leader.Tick(t.Context())
 		require.NoError(t, err)
