@@ -24,8 +24,10 @@ func (a *api) checkParameters(next http.Handler) http.Handler {
 		op := scopeOf(r.Context()).op
 		err := checkOutside(r, op)
 		if err == nil {
+			bare := *r
+			bare.Body = http.NoBody // the validator would read it into memory, whatever its size
 			err = parameterViolation(openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-				Request: r, PathParams: pathParams(r), Route: op.route,
+				Request: &bare, PathParams: pathParams(r), Route: op.route,
 				Options: &openapi3filter.Options{
 					AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, ExcludeRequestBody: true,
 					SchemaValidationOptions: []openapi3.SchemaValidationOption{timeFormat},
