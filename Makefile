@@ -182,6 +182,9 @@ cycles: ## how long scheduling cycles take whatever waits, on PostgreSQL (minute
 noisy: ## how much a tenant at 20 times its rate moves another's p95, on PostgreSQL (two minutes)
 	go test -tags noisy -run TenantAt20TimesItsRate -timeout 10m -count=1 -v ./bootstrap
 
+large-checkpoints: ## how much memory a coordinator and a worker in one process need for a checkpoint of 2 GiB (a minute)
+	CHECKPOINT_MIB=2048 go test -run OfAnySize_IsNeverWholeInMemory -timeout 15m -count=1 -v ./bootstrap
+
 retention: ## how much moving 1,000,000 finished workloads to the archive slows submissions, on PostgreSQL (half an hour)
 	go test -tags retention -run OfManyWorkloads -timeout 2h -count=1 -v ./bootstrap
 
@@ -229,4 +232,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console console-scale chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console console-scale chaos upgrade recovery cycles noisy streams retention large-checkpoints explain plots fuzz trace clean

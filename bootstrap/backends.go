@@ -27,7 +27,8 @@ type Backends struct {
 	Hints
 	Limiter Limiter
 	Archive
-	Identity Identity
+	Checkpoints Checkpoints
+	Identity    Identity
 }
 
 // Storage is the store ports on one storage, and what else it offers.
@@ -63,6 +64,13 @@ type Limiter struct {
 // Archive is where archived workloads are written before they are dropped. Without BlobStore they are
 // written nowhere. Ping tells whether the storage answers; nil in memory.
 type Archive struct {
+	ports.BlobStore
+	Ping func(ctx context.Context) error
+}
+
+// Checkpoints is where large checkpoints are kept. Without BlobStore there are none. Ping tells whether
+// the storage answers; nil in memory.
+type Checkpoints struct {
 	ports.BlobStore
 	Ping func(ctx context.Context) error
 }
@@ -223,31 +231,44 @@ func openLimiter(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Limiter,
 		ping}, func() { _ = c.Close() }, nil
 }
 
-// archiveInMemory is the URL of an archive that this process keeps.
-const archiveInMemory = "mem://"
+// blobsInMemory is the URL of a storage of blobs that this process keeps.
+const blobsInMemory = "mem://"
 
-// archivePingInterval is the time between two requests to an archive that answers. Object storages
+// blobsPingInterval is the time between two requests to a storage of blobs that answers. Object storages
 // charge for each.
-const archivePingInterval = time.Minute
+const blobsPingInterval = time.Minute
 
 // openArchive opens the storage that archived workloads are written to. The result is empty if the
 // configuration names none.
 func openArchive(cfg Config, h coordinator.Host) (Archive, func(), error) {
-	switch cfg.ArchiveURL {
+	b, ping, closeIt, err := openBlobs("ARCHIVE_URL", cfg.ArchiveURL, h)
+	return Archive{b, ping}, closeIt, err
+}
+
+// openCheckpoints opens the storage of large checkpoints, likewise.
+func openCheckpoints(cfg Config, h coordinator.Host) (Checkpoints, func(), error) {
+	b, ping, closeIt, err := openBlobs("CHECKPOINT_URL", cfg.CheckpointURL, h)
+	return Checkpoints{b, ping}, closeIt, err
+}
+
+// openBlobs opens the storage that a setting names. The store and ping are nil if it names none.
+func openBlobs(setting, location string, h coordinator.Host) (
+	b ports.BlobStore, ping func(context.Context) error, closeIt func(), err error,
+) {
+	switch location {
 	case "":
-		return Archive{}, func() {}, nil
-	case archiveInMemory:
-		return Archive{BlobStore: memory.NewBlobs(h.Clock)}, func() {}, nil
+		return nil, nil, func() {}, nil
+	case blobsInMemory:
+		return memory.NewBlobs(h.Clock), nil, func() {}, nil
 	}
-	b, closeIt, err := blob.Open(cfg.ArchiveURL)
-	if err != nil {
-		return Archive{}, nil, fmt.Errorf("%sARCHIVE_URL: %w", Prefix, err)
+	if b, closeIt, err = blob.Open(location); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s%s: %w", Prefix, setting, err)
 	}
 	list := func(ctx context.Context) error {
 		_, err := b.List(ctx, "", "", 1)
 		return err
 	}
-	return Archive{b, seldom(h.Clock, archivePingInterval, list)}, closeIt, nil
+	return b, seldom(h.Clock, blobsPingInterval, list), closeIt, nil
 }
 
 // seldom returns a function that calls ping unless that has succeeded less than an interval ago. One

@@ -308,6 +308,15 @@ type Config struct {
 	// s3://bucket/prefix with the parameters endpoint, region and path_style, file:///folder, or mem://
 	// with STORE=memory. Empty: they are dropped without. Set it alike on all coordinators.
 	ArchiveURL string `env:"ARCHIVE_URL" roles:"server coordinator"`
+	// Where checkpoints above CHECKPOINT_THRESHOLD_MB are kept: s3://bucket/prefix with the parameters
+	// endpoint, region and path_style, file:///folder that all coordinators share, or mem:// with
+	// STORE=memory. Empty: nowhere, and a checkpoint has at most 10 MiB. Set it alike on all
+	// coordinators, and keep it as long as there are such checkpoints.
+	CheckpointURL string `env:"CHECKPOINT_URL" roles:"server coordinator"`
+	// The largest checkpoint, in MiB, that is kept in the storage itself while CHECKPOINT_URL is set.
+	CheckpointThreshold int `env:"CHECKPOINT_THRESHOLD_MB" envDefault:"1" min:"0" max:"10" roles:"server coordinator"`
+	// The largest checkpoint, in MiB, while CHECKPOINT_URL is set.
+	MaxCheckpoint int `env:"MAX_CHECKPOINT_MB" envDefault:"16384" min:"10" max:"65536" roles:"server coordinator"`
 	// How long audit events of workloads and workers are kept. Those of a month in UTC go together,
 	// when the whole month is older than this.
 	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`

@@ -21,10 +21,10 @@ var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(sys
 
 // memorySet provides every backend in this process.
 var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMemoryLimiter, provideNoArchive,
-	backendSet)
+	provideNoCheckpoints, backendSet)
 
 // configuredSet provides the backends that the configuration names.
-var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, openArchive, backendSet)
+var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, openArchive, openCheckpoints, backendSet)
 
 // backendSet puts backends together.
 var backendSet = wire.NewSet(openIdentity, wire.Struct(new(Backends), "*"))
@@ -64,8 +64,12 @@ func provideMemoryLimiter(h coordinator.Host) Limiter {
 // provideNoArchive has a development server drop what is archived after its time.
 func provideNoArchive() Archive { return Archive{} }
 
+// provideNoCheckpoints has a development server take checkpoints of 10 MiB at most.
+func provideNoCheckpoints() Checkpoints { return Checkpoints{} }
+
 // newCoordinator puts a coordinator's services together on the backends.
 func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
+	h.Checkpoints = b.Checkpoints.BlobStore
 	h.Archive, h.Tokens = b.Archive.BlobStore, b.Identity.tokens()
 	pools, _ := ParsePools(cfg.Pools) // Validate has reported what is wrong
 	roles, _ := cfg.roleNames()
@@ -74,6 +78,7 @@ func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coo
 		Retention: cfg.retention(),
 		Policy:    cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 		RequireKnownTypes: cfg.RequireKnownTypes, Pools: pools, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
-		TokenRoles: roles,
+		TokenRoles: roles, CheckpointThreshold: cfg.CheckpointThreshold << 20,
+		MaxCheckpoint: int64(cfg.MaxCheckpoint) << 20,
 	}, b.Stores, coordinator.Signals{Notifier: b.Notifier, Listener: b.Listener, Limiter: b.Limiter}, h)
 }

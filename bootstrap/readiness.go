@@ -28,7 +28,7 @@ const (
 type checked struct {
 	at                                              time.Time
 	database, broker, rateLimiter, replica, archive httpapi.Dependency
-	identity                                        httpapi.Dependency
+	identity, checkpoints                           httpapi.Dependency
 }
 
 // watcher holds the result of the last check.
@@ -62,6 +62,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 	ask(&now.rateLimiter, b.Limiter.Ping)
 	ask(&now.replica, b.PingReplica)
 	ask(&now.archive, b.Archive.Ping)
+	ask(&now.checkpoints, b.Checkpoints.Ping)
 	ask(&now.identity, b.Identity.ping())
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -73,7 +74,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 		before = &checked{
 			database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected,
 			replica: connectedIfAny(now.replica), archive: connectedIfAny(now.archive),
-			identity: connectedIfAny(now.identity),
+			identity: connectedIfAny(now.identity), checkpoints: connectedIfAny(now.checkpoints),
 		}
 	}
 	for _, d := range []struct {
@@ -83,6 +84,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 		{"database", before.database, now.database}, {"broker", before.broker, now.broker},
 		{"rate_limiter", before.rateLimiter, now.rateLimiter}, {"replica", before.replica, now.replica},
 		{"archive", before.archive, now.archive}, {"identity_provider", before.identity, now.identity},
+		{"checkpoints", before.checkpoints, now.checkpoints},
 	} {
 		if d.was != d.isIt {
 			a.log.Warn("a dependency changed", "dependency", d.name, "from", string(d.was), "to", string(d.isIt))
@@ -123,6 +125,7 @@ func (a *App) ready(context.Context) httpapi.Readiness {
 		return r
 	}
 	r.Database, r.Broker, r.RateLimiter = last.database, last.broker, last.rateLimiter
+	r.Checkpoints = last.checkpoints
 	r.Replica, r.Archive, r.IdentityProvider = last.replica, last.archive, last.identity
 	return r
 }

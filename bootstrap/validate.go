@@ -201,13 +201,18 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 			"%s connects several processes, but NIYANTA_STORE=memory is this process's alone: "+
 				"use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
 	}
-	if c.ArchiveURL == archiveInMemory && c.Store != StoreMemory {
-		wrong("ARCHIVE_URL", "is mem://, which keeps nothing beyond this process: use s3:// or file:// with "+
-			"NIYANTA_STORE=%s", c.Store)
-	}
-	if c.ArchiveURL != "" && c.ArchiveURL != archiveInMemory {
-		if err := blob.Validate(c.ArchiveURL); err != nil {
-			wrong("ARCHIVE_URL", "%s", err)
+	for _, url := range [][2]string{{"ARCHIVE_URL", c.ArchiveURL}, {"CHECKPOINT_URL", c.CheckpointURL}} {
+		switch name, location := url[0], url[1]; {
+		case location == "":
+		case location == blobsInMemory:
+			if c.Store != StoreMemory {
+				wrong(name, "is mem://, which keeps nothing beyond this process: use s3:// or file:// with "+
+					"NIYANTA_STORE=%s", c.Store)
+			}
+		default:
+			if err := blob.Validate(location); err != nil {
+				wrong(name, "%s", err)
+			}
 		}
 	}
 	c.validateBus(wrong)

@@ -28,16 +28,18 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	hints := provideMemoryHints()
 	limiter := provideMemoryLimiter(host)
 	archive := provideNoArchive()
+	checkpoints := provideNoCheckpoints()
 	identity, err := openIdentity(cfg, host)
 	if err != nil {
 		return nil, err
 	}
 	backends := Backends{
-		Storage:  storage,
-		Hints:    hints,
-		Limiter:  limiter,
-		Archive:  archive,
-		Identity: identity,
+		Storage:     storage,
+		Hints:       hints,
+		Limiter:     limiter,
+		Archive:     archive,
+		Checkpoints: checkpoints,
+		Identity:    identity,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, nil
@@ -75,7 +77,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
-	identity, err := openIdentity(cfg, host)
+	checkpoints, cleanup5, err := openCheckpoints(cfg, host)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -83,15 +85,26 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
+	identity, err := openIdentity(cfg, host)
+	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	backends := Backends{
-		Storage:  storage,
-		Hints:    hints,
-		Limiter:  limiter,
-		Archive:  archive,
-		Identity: identity,
+		Storage:     storage,
+		Hints:       hints,
+		Limiter:     limiter,
+		Archive:     archive,
+		Checkpoints: checkpoints,
+		Identity:    identity,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, func() {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()

@@ -124,6 +124,7 @@ func newWorker(
 		TakeOver: cfg.TakeOver,
 	}, execution.Deps{
 		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: log, Sleep: system.Sleep,
+		Spool: system.Spool{},
 	})
 	if err != nil {
 		return nil, errors.Join(err, offer.Close())

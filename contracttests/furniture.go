@@ -56,6 +56,8 @@ func (f *fixture) furnish(w domain.Worker, customers ...domain.CustomerID) map[d
 		_, err := f.Checkpoints.Save(f.Context(), report(o.finished, w, domain.EventCheckpoint, 1), domain.Checkpoint{},
 			[]byte("x"))
 		require.NoError(f, err)
+		f.committed(o.running, w, domain.BlobID("blob_"+string(c)))
+		require.NoError(f, f.Uploads.Discard(f.Context(), f.began(o.running, domain.BlobID("blob_dropped_"+string(c)))))
 		f.must(wrote(o.finished, w, domain.LogLine{At: time.Unix(1, 0), Message: "one"},
 			domain.LogLine{At: time.Unix(1, 0), Message: "two"}))
 		f.must(domain.Transition{WorkloadID: o.paused.ID, CustomerID: c, Event: domain.EventRequestPause})

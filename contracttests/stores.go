@@ -56,6 +56,7 @@ func StoreSuites() []StoreSuite {
 		{"FleetStore", fleetCases()},
 		{"RetentionStore", slices.Concat(retentionCases(), archiveCases(), archiveMonthCases(), yearCases())},
 		{"CheckpointStore", checkpointCases()},
+		{"UploadStore", uploadCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
 		{"EventStore", eventCases()},

@@ -44,7 +44,13 @@ type Registrar interface {
 
 // Handle has the worker run the type with h.
 func (d *Definition[In, State, Out]) Handle(w Registrar, h Handler[In, State, Out]) {
-	w.RegisterType(d.name, func() ports.Workload { return &run[In, State, Out]{handler: h} })
+	w.RegisterType(d.name, func() ports.Workload {
+		r := &run[In, State, Out]{handler: h}
+		if _, streams := any(r.task.state).(Stream); streams {
+			return streamed[In, State, Out]{r}
+		}
+		return r
+	})
 }
 
 // run adapts a handler to ports.Workload.

@@ -29,6 +29,7 @@ type Readiness struct {
 		RateLimiter   string  `json:"rate_limiter"`
 		Replica       *string `json:"replica,omitempty"`
 		Archive       *string `json:"archive,omitempty"`
+		Checkpoints   *string `json:"checkpoints,omitempty"`
 		// IdentityProvider is whether the provider of tokens answers.
 		IdentityProvider *string `json:"identity_provider,omitempty"`
 		// Certificate is how the certificate that the coordinator shows stands: "valid", "not_replaced"

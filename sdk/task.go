@@ -73,11 +73,15 @@ func (t *Task[In, State]) Config(v any) error {
 
 // Checkpoint saves state and progress. It returns nil only when they are durable and this run still
 // holds the workload; after any error the handler should return it. A state is at most 10 MiB of
-// JSON.
+// JSON, or as much as the coordinators take where they keep large checkpoints. See Stream for states
+// that do not fit in memory.
 //
 // After ctx ended by ErrPaused, ErrDraining or ErrPreempted it still works for 10 seconds in all,
 // so that a handler can save where it stopped. Then it fails with that error.
 func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progress) error {
+	if s, streams := any(state).(Stream); streams {
+		return public(t.progress.CheckpointStream(ctx, s.writeTo, &p.Percent, p.Message))
+	}
 	data, err := json.Marshal(state)
 	if err != nil {
 		return Permanent(fmt.Errorf("checkpoint state: %w", err))

@@ -175,6 +175,7 @@ func (w *Worker) run(ctx, hard context.Context) error {
 		Types: w.types, Resources: offer,
 	}, execution.Deps{
 		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: w.opts.Log, Sleep: system.Sleep,
+		Spool: system.Spool{},
 	})
 	if err != nil {
 		return err

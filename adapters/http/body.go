@@ -32,7 +32,7 @@ const (
 func (a *api) decodeBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := scopeOf(r.Context())
-		err := s.takeBody(w, r)
+		err := s.takeBody(w, r, a.maxCheckpoint())
 		if !a.charge(w, r) {
 			return
 		}
@@ -44,7 +44,16 @@ func (a *api) decodeBody(next http.Handler) http.Handler {
 	})
 }
 
-func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
+// maxCheckpoint is the size of the largest checkpoint.
+func (a *api) maxCheckpoint() int64 {
+	if a.Checkpoints == nil {
+		return domain.MaxInlineCheckpoint
+	}
+	return a.Checkpoints.Max()
+}
+
+// takeBody takes the body of a request. A checkpoint has at most maxBytes.
+func (s *scope) takeBody(w http.ResponseWriter, r *http.Request, maxBytes int64) error {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		if s.op.body != nil && s.op.body.required {
 			return domain.Invalid("body", "is required")
@@ -65,7 +74,12 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 		return domain.Invalid("Content-Type", "must be %s", want)
 	}
 	if mediaType == mediaBytes {
-		r.Body = http.MaxBytesReader(w, r.Body, domain.MaxInlineCheckpoint+1)
+		s.length = r.ContentLength
+		body := r.Body
+		if s.length < 0 || s.length > domain.MaxInlineCheckpoint {
+			body = moving{body, http.NewResponseController(w)}
+		}
+		r.Body = http.MaxBytesReader(w, body, maxBytes+1)
 		return nil
 	}
 	text, err := readBody(w, r)

@@ -52,10 +52,10 @@ const (
 type Readiness struct {
 	Leader, LeaderElected bool
 	// LeaderName is the coordinator that leads; empty if none does. /ready does not tell it to everybody.
-	LeaderName                                      string
-	Database, Broker, RateLimiter, Replica, Archive Dependency
-	IdentityProvider                                Dependency
-	Certificate                                     CertificateState
+	LeaderName                                                   string
+	Database, Broker, RateLimiter, Replica, Archive, Checkpoints Dependency
+	IdentityProvider                                             Dependency
+	Certificate                                                  CertificateState
 }
 
 // status is "unavailable" if the process cannot serve: it shuts down, or there is no database that
@@ -67,7 +67,8 @@ func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	case stopping || r.Database != Connected:
 		return gen.Unavailable
 	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "",
-		r.Archive != Connected && r.Archive != "", r.IdentityProvider != Connected && r.IdentityProvider != "",
+		r.Archive != Connected && r.Archive != "", r.Checkpoints != Connected && r.Checkpoints != "",
+		r.IdentityProvider != Connected && r.IdentityProvider != "",
 		r.Certificate != CertificateValid && r.Certificate != "",
 		!r.LeaderElected:
 		return gen.Degraded
@@ -84,6 +85,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	if state.Replica != "" {
 		replica := gen.ReadinessDependenciesReplica(state.Replica)
 		d.Replica = &replica
+	}
+	if state.Checkpoints != "" {
+		checkpoints := gen.ReadinessDependenciesCheckpoints(state.Checkpoints)
+		d.Checkpoints = &checkpoints
 	}
 	if state.Archive != "" {
 		archive := gen.ReadinessDependenciesArchive(state.Archive)

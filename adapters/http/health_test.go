@@ -25,6 +25,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		"rate limiter disconnected": {func(r *Readiness) { r.RateLimiter = Disconnected }, false, 200, "degraded"},
 		"replica disconnected":      {func(r *Readiness) { r.Replica = Disconnected }, false, 200, "degraded"},
 		"archive disconnected":      {func(r *Readiness) { r.Archive = Disconnected }, false, 200, "degraded"},
+		"checkpoints disconnected":  {func(r *Readiness) { r.Checkpoints = Disconnected }, false, 200, "degraded"},
+		"checkpoints connected":     {func(r *Readiness) { r.Checkpoints = Connected }, false, 200, "ready"},
 		"archive connected":         {func(r *Readiness) { r.Archive = Connected }, false, 200, "ready"},
 		"replica connected":         {func(r *Readiness) { r.Replica = Connected }, false, 200, "ready"},
 		"certificate valid":         {func(r *Readiness) { r.Certificate = CertificateValid }, false, 200, "ready"},
@@ -62,6 +64,7 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 				RateLimiter      Dependency       `json:"rate_limiter"`
 				Replica          Dependency       `json:"replica"`
 				Archive          Dependency       `json:"archive"`
+				Checkpoints      Dependency       `json:"checkpoints"`
 				Certificate      CertificateState `json:"certificate"`
 				IdentityProvider Dependency       `json:"identity_provider"`
 				LeaderElected    bool             `json:"leader_elected"`
@@ -72,7 +75,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		d := got.Dependencies
 		said := Readiness{
 			Leader: got.IsLeader, LeaderElected: d.LeaderElected, Database: d.Database, Broker: d.Broker,
-			RateLimiter: d.RateLimiter, Replica: d.Replica, Archive: d.Archive, Certificate: d.Certificate,
+			RateLimiter: d.RateLimiter, Replica: d.Replica, Archive: d.Archive,
+			Checkpoints: d.Checkpoints, Certificate: d.Certificate,
 			IdentityProvider: d.IdentityProvider,
 		}
 		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)

@@ -29,6 +29,7 @@ type scope struct {
 	socket      *socket       // nil: the operation does not speak WebSocket
 	place       *place        // what it has taken of the requests in flight; nil: it is not bounded
 	began       time.Time     // when it became a stream; zero: it is none
+	length      int64         // of a body that is bytes; -1: the request does not state it
 	items       int           // of a body whose items are checked one by one; see each
 	refused     map[int]error // those that were refused on their own
 	call        *call         // the RPC that the request is; nil: it is none

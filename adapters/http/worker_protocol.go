@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -88,19 +86,15 @@ func (a *api) WorkerReport(
 func (a *api) WorkerSaveCheckpoint(
 	ctx context.Context, req gen.WorkerSaveCheckpointRequestObject,
 ) (gen.WorkerSaveCheckpointResponseObject, error) {
-	data, err := io.ReadAll(req.Body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge) || len(data) > domain.MaxInlineCheckpoint:
-		return nil, domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes", domain.MaxInlineCheckpoint)
-	case err != nil:
-		return nil, domain.Invalid("body", "could not be read to its end")
-	}
-	ref := sessionRef(req.Params.WorkerID, req.Params.SessionID)
-	ans, err := a.Plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
+	up := ports.CheckpointUpload{
 		WorkloadID: workloadID(req.ID), Generation: req.Params.Generation, Sequence: req.Sequence,
-		Percent: req.Params.ProgressPercent, Message: deref(req.Params.ProgressMessage), Data: data,
-	})
+		Percent: req.Params.ProgressPercent, Message: deref(req.Params.ProgressMessage),
+	}
+	var err error
+	if up.Data, up.Body, err = checkpointBody(req.Body, scopeOf(ctx).length); err != nil {
+		return nil, err
+	}
+	ans, err := a.Plane.SaveCheckpoint(ctx, sessionRef(req.Params.WorkerID, req.Params.SessionID), up)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +107,11 @@ func (a *api) WorkerLoadCheckpoint(
 ) (gen.WorkerLoadCheckpointResponseObject, error) {
 	ref := sessionRef(req.Params.WorkerID, req.Params.SessionID)
 	c, err := a.Plane.LoadCheckpoint(ctx, ref, workloadID(req.ID), req.Params.Generation, req.Sequence)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case c.Body != nil:
+		return streamed{c}, nil
 	}
 	return gen.WorkerLoadCheckpoint200ApplicationOctetStreamResponse{
 		Body: bytes.NewReader(c.Data), ContentLength: int64(len(c.Data)),

@@ -143,16 +143,21 @@ func (a *api) GetWorkloadCheckpoint(
 			return nil, err
 		}
 	}
-	// The stored bytes and the decoded ones are in memory at the same time.
-	if err := s.place.widen(1 + 2*c.Size/maxBody); err != nil {
-		return nil, err
+	if c.Blob == "" {
+		// The stored bytes and the decoded ones are in memory at the same time.
+		if err := s.place.widen(1 + 2*c.Size/maxBody); err != nil {
+			return nil, err
+		}
 	}
 	data, err := a.Checkpoints.Data(ctx, c)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case data.Body != nil:
+		return streamed{data}, nil
 	}
 	return gen.GetWorkloadCheckpoint200ApplicationOctetStreamResponse{
-		Body: bytes.NewReader(data), ContentLength: int64(len(data)),
+		Body: bytes.NewReader(data.Data), ContentLength: int64(len(data.Data)),
 	}, nil
 }
 

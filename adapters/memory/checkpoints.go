@@ -22,6 +22,9 @@ func (c checkpoints) Save(
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
+	if u := c.s.uploads[cp.Blob]; cp.Blob != "" && (u == nil || u.WorkloadID != t.WorkloadID) {
+		return domain.Result{}, domain.NoUpload()
+	}
 	now := c.s.now()
 	res := c.s.applyLocked(&t, now)
 	if res.Outcome != domain.OutcomeApplied {
@@ -31,6 +34,9 @@ func (c checkpoints) Save(
 	r.checkpoints = append(r.checkpoints, savedCheckpoint{cp.SavedBy(&t, now), bytes.Clone(data)})
 	if over := len(r.checkpoints) - domain.CheckpointsKept; over > 0 {
 		r.checkpoints = append([]savedCheckpoint(nil), r.checkpoints[over:]...)
+	}
+	if cp.Blob != "" {
+		c.s.uploads[cp.Blob].committed = true
 	}
 	return res, nil
 }
@@ -43,7 +49,8 @@ func (s *Store) restorableLocked(sub *domain.Submission) *savedCheckpoint {
 	}
 	for i := len(r.checkpoints) - 1; i >= 0; i-- {
 		c := &r.checkpoints[i]
-		if (sub.Restore.Sequence == 0 || sub.Restore.Sequence == c.Sequence) && sha256.Sum256(c.data) == c.Checksum {
+		if (sub.Restore.Sequence == 0 || sub.Restore.Sequence == c.Sequence) &&
+			(c.Blob != "" || sha256.Sum256(c.data) == c.Checksum) {
 			return c
 		}
 	}

@@ -101,6 +101,9 @@ func (e erasure) Erase(
 	if len(archived) > limit {
 		return ports.Erased{More: true}, nil
 	}
+	if more, waits := e.s.eraseUploadsLocked(customer, limit); more || waits {
+		return ports.Erased{More: more}, nil
+	}
 	e.s.uses = slices.DeleteFunc(e.s.uses, func(u *domain.KeyUse) bool { return u.CustomerID == customer })
 	e.s.answers = slices.DeleteFunc(e.s.answers, func(a *domain.Answer) bool { return a.CustomerID == customer })
 	maps.DeleteFunc(e.s.tickets, func(_ [32]byte, t domain.Ticket) bool {

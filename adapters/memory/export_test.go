@@ -9,6 +9,7 @@ func Sizes(s *Store) map[string]int {
 		"holdings": len(s.holdings), "workers": len(s.workers), "sessions": len(s.past),
 		"certificates": len(s.certificates), "keys": len(s.keys), "workers with events": len(s.byWorker),
 		"key uses": len(s.uses), "admin events": len(s.adminEvents), "tickets": len(s.tickets),
+		"uploads": len(s.uploads), "garbage": len(s.garbage),
 	}
 	for _, events := range s.byWorker {
 		n["events of workers"] += len(events)

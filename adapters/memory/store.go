@@ -35,9 +35,11 @@ type Store struct {
 	adminEventID int64
 	adminEvents  []domain.AdminEvent           // oldest first
 	archive      map[domain.WorkloadID]*record // without lines and checkpoints
-	auditFrom    time.Time                     // no audit event is older
-	uses         []*domain.KeyUse              // of idempotency keys, oldest first
-	answers      []*domain.Answer              // oldest first
+	uploads      map[domain.BlobID]*upload
+	garbage      map[domain.BlobID]garbage
+	auditFrom    time.Time        // no audit event is older
+	uses         []*domain.KeyUse // of idempotency keys, oldest first
+	answers      []*domain.Answer // oldest first
 	throughput   domain.Throughput
 	demands      domain.Demands // of the last hours
 }
@@ -92,6 +94,8 @@ func NewStore(clock ports.Clock) *Store {
 		certificates: map[certificate]time.Time{},
 		demands:      domain.Demands{},
 		archive:      map[domain.WorkloadID]*record{},
+		uploads:      map[domain.BlobID]*upload{},
+		garbage:      map[domain.BlobID]garbage{},
 	}
 }
 
@@ -99,7 +103,7 @@ func NewStore(clock ports.Clock) *Store {
 func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
-		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
+		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Uploads: uploads{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Tickets: tickets{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
 		Erasure: erasure{s},

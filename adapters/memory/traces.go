@@ -14,7 +14,7 @@ func (s *Store) Traces(customer domain.CustomerID, workloads []domain.WorkloadID
 	defer s.mu.Unlock()
 	n := map[string]int{
 		"customers": 0, "workloads": 0, "archive": 0, "lanes": 0, "delayed": 0, "ending": 0, "keys": 0, "uses": 0,
-		"answers": 0,
+		"answers": 0, "uploads": 0, "garbage": 0,
 	}
 	if s.customers[customer] != nil {
 		n["customers"]++
@@ -58,6 +58,16 @@ func (s *Store) Traces(customer domain.CustomerID, workloads []domain.WorkloadID
 	for _, a := range s.answers {
 		if a.CustomerID == customer {
 			n["answers"]++
+		}
+	}
+	for _, u := range s.uploads {
+		if u.CustomerID == customer {
+			n["uploads"]++
+		}
+	}
+	for _, g := range s.garbage {
+		if g.customer == customer {
+			n["garbage"]++
 		}
 	}
 	return n

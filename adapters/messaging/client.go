@@ -294,7 +294,7 @@ type saveMessage struct {
 func (v view) SaveCheckpoint(
 	ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload,
 ) (ports.ReportAnswer, error) {
-	if len(up.Data) > dataLimit {
+	if up.Body != nil || len(up.Data) > dataLimit {
 		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", dataLimit)
 	}

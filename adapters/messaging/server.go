@@ -130,7 +130,10 @@ func call[P any](s *Server, e Envelope, f func(P) (any, error)) (any, error) {
 // load loads a checkpoint. It refuses one that does not fit the bus; the worker loads it over HTTP.
 func (s *Server) load(ctx context.Context, l loadMessage) (any, error) {
 	d, err := s.plane.LoadCheckpoint(ctx, l.SessionRef, l.WorkloadID, l.Generation, l.Sequence)
-	if err == nil && len(d.Data) > dataLimit {
+	if d.Body != nil {
+		_ = d.Body.Close() // nothing of it is used
+	}
+	if err == nil && (d.Body != nil || len(d.Data) > dataLimit) {
 		return nil, domain.NewError(domain.CodeTooLarge, "the checkpoint does not fit the bus")
 	}
 	return d, err

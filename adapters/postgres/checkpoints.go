@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -17,15 +20,57 @@ var (
 		text("workload_id", func(c *domain.Checkpoint) *domain.WorkloadID { return &c.WorkloadID }),
 		bigint("sequence", func(c *domain.Checkpoint) *int64 { return &c.Sequence }),
 		bigint("generation", func(c *domain.Checkpoint) *int64 { return &c.Generation }),
-		integer("size", func(c *domain.Checkpoint) *int { return &c.Size }),
+		checkpointSize(),
 		text("encoding", func(c *domain.Checkpoint) *string { return &c.Encoding }),
 		digest("checksum", func(c *domain.Checkpoint) *[32]byte { return &c.Checksum }),
 		instant("created_at", func(c *domain.Checkpoint) *time.Time { return &c.CreatedAt }),
+		sparse(text("blob_id", func(c *domain.Checkpoint) *domain.BlobID { return &c.Blob }), "''"),
+		blobSize(),
 	}}
 	insertCheckpoint = "INSERT INTO checkpoints (" + checkpointTable.names("") + ", data) SELECT " +
-		checkpointTable.names("u") +
-		", $8::bytea FROM " + checkpointTable.rows()
+		checkpointTable.each(valueOf) + ", $10::bytea FROM " + checkpointTable.rows()
+
+	// lockUpload locks the upload that a checkpoint refers to. Who sweeps uploads passes over it.
+	lockUpload = "SELECT FROM uploads WHERE blob_id = $1::text AND workload_id = $2::text FOR UPDATE"
 )
+
+func valueOf(c *column[domain.Checkpoint], _ int) string { return c.value() }
+
+// checkpointSize is the column of sizes as it was before there were large checkpoints: an integer.
+func checkpointSize() column[domain.Checkpoint] {
+	c := integer("size", func(c *domain.Checkpoint) *int { return &c.Size })
+	c.array = func(rows []*domain.Checkpoint) any {
+		return each(rows, func(c *domain.Checkpoint) int64 { return int64(min(c.Size, math.MaxInt32)) })
+	}
+	return c
+}
+
+// blobSize is the column of the sizes of checkpoints whose bytes are the value of an upload. It comes
+// behind the column size.
+func blobSize() column[domain.Checkpoint] {
+	c := bigint("blob_size", func(*domain.Checkpoint) *int64 { return nil })
+	c.array = func(rows []*domain.Checkpoint) any {
+		return each(rows, func(c *domain.Checkpoint) *int64 {
+			if c.Blob == "" {
+				return nil
+			}
+			return new(int64(c.Size))
+		})
+	}
+	c.target = func(c *domain.Checkpoint) any { return blobSizeTarget{&c.Size} }
+	return c
+}
+
+// blobSizeTarget takes a size if there is one.
+type blobSizeTarget struct{ size *int }
+
+// ScanInt64 implements pgtype.Int64Scanner.
+func (t blobSizeTarget) ScanInt64(v pgtype.Int8) error {
+	if v.Valid {
+		*t.size = int(v.Int64)
+	}
+	return nil
+}
 
 // Save implements ports.CheckpointStore.
 func (c checkpoints) Save(
@@ -38,6 +83,9 @@ func (c checkpoints) Save(
 		data = []byte{}
 	}
 	return inTx(ctx, c.s, c.s.pool, func(ctx context.Context, tx *tx) (domain.Result, error) {
+		if err := tx.holdUpload(ctx, &t, cp.Blob); err != nil {
+			return domain.Result{}, err
+		}
 		results, err := tx.apply(ctx, domain.Batch{Transitions: []domain.Transition{t}})
 		if err != nil {
 			return domain.Result{}, err
@@ -49,9 +97,31 @@ func (c checkpoints) Save(
 				"DELETE FROM checkpoints WHERE workload_id = $1 AND sequence <= $2", string(t.WorkloadID),
 				t.CheckpointSequence-domain.CheckpointsKept,
 			)
+			if cp.Blob != "" {
+				tx.queue("UPDATE uploads SET committed = true, loose = false WHERE blob_id = $1::text", string(cp.Blob))
+			}
 		}
 		return results[0], tx.commit(ctx)
 	})
+}
+
+// holdUpload locks the upload that t commits, if any.
+func (t *tx) holdUpload(ctx context.Context, commits *domain.Transition, id domain.BlobID) error {
+	if id == "" {
+		return nil
+	}
+	var held bool
+	t.queue(lockUpload, string(id), string(commits.WorkloadID)).Exec(func(tag pgconn.CommandTag) error {
+		held = tag.RowsAffected() > 0
+		return nil
+	})
+	if err := t.flush(ctx); err != nil {
+		return err
+	}
+	if !held {
+		return domain.NoUpload()
+	}
+	return nil
 }
 
 // Load implements ports.CheckpointStore.

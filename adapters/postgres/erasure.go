@@ -87,8 +87,24 @@ func (x eraser) erase(ctx context.Context) (out ports.Erased, gone domain.Custom
 	if err != nil || !deleting { // another leader was faster
 		return out, gone, err
 	}
+	more, waits, err := x.eraseUploads(ctx)
+	if err != nil || more || waits {
+		return ports.Erased{More: more}, gone, err
+	}
 	more, err = x.eraseRest(ctx)
 	return ports.Erased{More: more, Done: !more}, gone, err
+}
+
+// eraseUploads makes garbage of the customer's uploads, to which nothing refers any more. waits reports
+// whether values of the customer are still to be deleted.
+func (x eraser) eraseUploads(ctx context.Context) (more, waits bool, err error) {
+	x.some(&more, x.limit, `WITH gone AS (DELETE FROM uploads WHERE blob_id = ANY(ARRAY(
+   SELECT blob_id FROM uploads WHERE customer_id = $1::text LIMIT $2::bigint)) RETURNING blob_id, customer_id)
+ INSERT INTO upload_garbage (blob_id, customer_id, due_at) SELECT blob_id, customer_id, niyanta_now() FROM gone`,
+		string(x.customer))
+	x.queue("SELECT EXISTS (SELECT FROM upload_garbage WHERE customer_id = $1::text)", string(x.customer)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
+	return more, waits, x.flush(ctx)
 }
 
 // deleting reads the customer, and reports whether it is being deleted.

@@ -19,7 +19,7 @@ var (
 	)}
 	// copyCheckpoints copies the bytes in the server: they may be large.
 	copyCheckpoints = "INSERT INTO checkpoints (" + checkpointTable.names("") + ", data) SELECT " +
-		checkpointTable.names("u") +
+		checkpointTable.each(valueOf) +
 		", c.data FROM " + restoredTable.rows() + " JOIN checkpoints c ON c.workload_id = u.of AND c.sequence = u.of_sequence"
 
 	// selectRestored finds what submissions are to continue from. The rows are locked, so that they
@@ -28,7 +28,7 @@ var (
  unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u(workload_id, customer_id, retry_of, sequence)
  CROSS JOIN LATERAL (SELECT ` + checkpointTable.names("c") + ` FROM workloads w JOIN checkpoints c USING (workload_id)
   WHERE w.workload_id = u.retry_of AND w.customer_id = u.customer_id AND (u.sequence = 0 OR c.sequence = u.sequence)
-  AND sha256(c.data) = c.checksum ORDER BY c.sequence DESC LIMIT 1 FOR SHARE OF c) c`
+  AND (c.blob_id IS NOT NULL OR sha256(c.data) = c.checksum) ORDER BY c.sequence DESC LIMIT 1 FOR SHARE OF c) c`
 )
 
 // queueRestored reads the checkpoints that submissions are to continue from.

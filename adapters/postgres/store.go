@@ -35,7 +35,7 @@ type Store struct {
 func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
-		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
+		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Uploads: uploads{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Tickets: tickets{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
 		Erasure: erasure{s},

@@ -1,8 +1,10 @@
 package workloads
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -109,6 +111,16 @@ func (r *recorder) Checkpoint(_ context.Context, data []byte, _ *float64, _ stri
 	}
 	r.checkpoints = append(r.checkpoints, string(data))
 	return nil
+}
+
+func (r *recorder) CheckpointStream(
+	ctx context.Context, write func(w io.Writer) error, percent *float64, message string,
+) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	return r.Checkpoint(ctx, b.Bytes(), percent, message)
 }
 
 func (r *recorder) text(stream string) string {

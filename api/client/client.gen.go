@@ -408,6 +408,24 @@ func (e ReadinessDependenciesCertificate) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesCheckpoints.
+const (
+	ReadinessDependenciesCheckpointsConnected    ReadinessDependenciesCheckpoints = "connected"
+	ReadinessDependenciesCheckpointsDisconnected ReadinessDependenciesCheckpoints = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesCheckpoints enum.
+func (e ReadinessDependenciesCheckpoints) Valid() bool {
+	switch e {
+	case ReadinessDependenciesCheckpointsConnected:
+		return true
+	case ReadinessDependenciesCheckpointsDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesDatabase.
 const (
 	ReadinessDependenciesDatabaseConnected    ReadinessDependenciesDatabase = "connected"
@@ -1619,6 +1637,10 @@ type Readiness struct {
 		// Certificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
 		// have changed and cannot be used, so that the earlier one is shown.
 		Certificate *ReadinessDependenciesCertificate `json:"certificate,omitempty"`
+
+		// Checkpoints The storage of large checkpoints; absent where there is none. It is checked likewise. While it is
+		// disconnected, large checkpoints are neither saved nor restored.
+		Checkpoints *ReadinessDependenciesCheckpoints `json:"checkpoints,omitempty"`
 		Database    ReadinessDependenciesDatabase     `json:"database"`
 
 		// IdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
@@ -1648,6 +1670,10 @@ type ReadinessDependenciesBroker string
 // ReadinessDependenciesCertificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
 // have changed and cannot be used, so that the earlier one is shown.
 type ReadinessDependenciesCertificate string
+
+// ReadinessDependenciesCheckpoints The storage of large checkpoints; absent where there is none. It is checked likewise. While it is
+// disconnected, large checkpoints are neither saved nor restored.
+type ReadinessDependenciesCheckpoints string
 
 // ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
 type ReadinessDependenciesDatabase string
@@ -3224,7 +3250,8 @@ type ClientInterface interface {
 
 	// WorkerSaveCheckpointWithBody Save a checkpoint
 	//
-	// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
+	// The body is the data, at most 10 MiB, or more where large checkpoints are kept. The checkpoint is durable if
+	// the outcome is `applied` or `already`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4597,7 +4624,8 @@ func (c *Client) WorkerLoadCheckpoint(ctx context.Context, id WorkloadID, sequen
 
 // WorkerSaveCheckpointWithBody Save a checkpoint
 //
-// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
+// The body is the data, at most 10 MiB, or more where large checkpoints are kept. The checkpoint is durable if
+// the outcome is `applied` or `already`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -9667,7 +9695,8 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerSaveCheckpointWithBodyWithResponse Save a checkpoint
 	//
-	// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
+	// The body is the data, at most 10 MiB, or more where large checkpoints are kept. The checkpoint is durable if
+	// the outcome is `applied` or `already`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -14187,7 +14216,8 @@ func (c *ClientWithResponses) WorkerLoadCheckpointWithResponse(ctx context.Conte
 
 // WorkerSaveCheckpointWithBodyWithResponse Save a checkpoint
 //
-// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
+// The body is the data, at most 10 MiB, or more where large checkpoints are kept. The checkpoint is durable if
+// the outcome is `applied` or `already`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //

@@ -141,6 +141,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		dependencies + "broker":                                     without(sent("Dependency", web), "not_writable"),
 		dependencies + "rate_limiter":                               without(sent("Dependency", web), "not_writable"),
 		dependencies + "archive":                                    without(sent("Dependency", web), "not_writable"),
+		dependencies + "checkpoints":                                without(sent("Dependency", web), "not_writable"),
 		dependencies + "replica":                                    without(sent("Dependency", web), "not_writable"),
 		dependencies + "identity_provider":                          without(sent("Dependency", web), "not_writable"),
 		dependencies + "certificate":                                sent("CertificateState", web),

@@ -277,6 +277,7 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 		{"the database", r.Dependencies.Database}, {"the broker", r.Dependencies.Broker},
 		{"the rate limiter", r.Dependencies.RateLimiter}, {"the replica", or(r.Dependencies.Replica, "")},
 		{"the archive", or(r.Dependencies.Archive, "")},
+		{"the storage of large checkpoints", or(r.Dependencies.Checkpoints, "")},
 		{"the identity provider", or(r.Dependencies.IdentityProvider, "")},
 	} {
 		if x[1] != "" && x[1] != "connected" {
@@ -302,6 +303,10 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 		if or(r.Dependencies.Archive, "") == "disconnected" {
 			advice += "; nothing is dropped from the archive before it is written: check NIYANTA_ARCHIVE_URL, the bucket " +
 				"and its credentials"
+		}
+		if or(r.Dependencies.Checkpoints, "") == "disconnected" {
+			advice += "; large checkpoints are neither saved nor restored: check NIYANTA_CHECKPOINT_URL, the bucket and its " +
+				"credentials"
 		}
 		d.add("ready", findingWarning, found, advice)
 	default:

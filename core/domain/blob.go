@@ -13,6 +13,37 @@ type Blob struct {
 	ModifiedAt time.Time
 }
 
+// BlobID identifies the value of one upload. It is never used again.
+type BlobID string
+
+// Key returns the key of the value.
+func (id BlobID) Key() string { return "checkpoints/" + string(id) }
+
+// Upload is a value of a customer in a storage for large values, or one that is about to be written.
+type Upload struct {
+	ID         BlobID
+	CustomerID CustomerID
+	WorkloadID WorkloadID
+	BeganAt    time.Time
+}
+
+// NoUpload returns the error of a reference to an upload that is not recorded.
+func NoUpload() *Error {
+	return NewError(CodeConflict, "the upload of this value is not known any more: it has to be sent again")
+}
+
+// The times of uploads.
+const (
+	// UploadTimeout is how long a writer may take. It gives up then.
+	UploadTimeout = 12 * time.Hour
+	// UploadAge is the age at which an upload that nothing refers to is garbage even if it was never
+	// committed. It is much longer than UploadTimeout.
+	UploadAge = 24 * time.Hour
+	// GarbageAgain is the time after which garbage is deleted a second time: a process that was
+	// suspended may have written it meanwhile.
+	GarbageAgain = 24 * time.Hour
+)
+
 // MaxBlobKey is the longest key of a blob, in bytes.
 const MaxBlobKey = 512
 

@@ -117,8 +117,10 @@ type Checkpoint struct {
 	Generation int64
 	// Size is the length of the data that the workload saved, in bytes. Encoding is the encoding of
 	// the stored bytes ("" or "zstd"), Checksum their SHA-256.
-	Size      int
-	Encoding  string
-	Checksum  [32]byte
+	Size     int
+	Encoding string
+	Checksum [32]byte
+	// Blob is the upload whose value the bytes are. Empty: they are stored beside this.
+	Blob      BlobID
 	CreatedAt time.Time
 }

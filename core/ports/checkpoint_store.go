@@ -13,10 +13,13 @@ type CheckpointStore interface {
 	// and, in the same transaction, stores the bytes and drops all but the newest
 	// domain.CheckpointsKept. Nothing is stored unless the outcome is applied. c's WorkloadID,
 	// Sequence and Generation are taken from t, CreatedAt from the store's clock.
+	//
+	// If c.Blob is set, the bytes are the value of that upload and data is empty. An upload that is
+	// not recorded, or is another workload's, is refused with CodeConflict.
 	Save(ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte) (domain.Result, error)
 
-	// Load returns a checkpoint and its bytes; sequence 0 means the newest. The checksum is not
-	// verified here. CodeNotFound when there is none.
+	// Load returns a checkpoint and its bytes, none if they are the value of an upload; sequence 0
+	// means the newest. The checksum is not verified here. CodeNotFound when there is none.
 	Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error)
 
 	// List returns the checkpoints kept of a customer's workload, newest first. A workload without

@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -270,10 +271,25 @@ type CheckpointUpload struct {
 	Percent    *float64          `json:"progress_percent,omitempty"`
 	Message    string            `json:"progress_message,omitempty"`
 	Data       []byte            `json:"data"`
+	// Body has the bytes if Data does not. A transport that does not stream answers CodeTooLarge.
+	Body *Body `json:"-"`
+}
+
+// Body are the bytes of a value that need not fit in memory.
+type Body struct {
+	// Size is their number. -1 means that it is not known.
+	Size int64
+	// Open returns a reader of all of them, from the first one on. The caller closes it. A body that
+	// comes from a request is opened once.
+	Open func() (io.ReadCloser, error)
 }
 
 // CheckpointData is a checkpoint with the bytes that the workload saved.
 type CheckpointData struct {
 	Sequence int64  `json:"sequence"`
 	Data     []byte `json:"data"`
+	// Body, if not nil, delivers the bytes instead of Data, Size in all. The caller closes it. It ends
+	// with io.EOF only if they are what was saved.
+	Body io.ReadCloser `json:"-"`
+	Size int64         `json:"-"`
 }

@@ -32,8 +32,8 @@ type ErasureStore interface {
 // Erased is what a call of Erase has done.
 type Erased struct {
 	// More reports whether the next call can remove more at once. If neither More nor Done is set,
-	// the customer has workloads that are not finished or that workers still run, or it is not
-	// being deleted.
+	// the customer has workloads that are not finished or that workers still run, or values that are
+	// not deleted yet, or it is not being deleted.
 	More bool
 	// Done reports that this call removed the customer itself: nothing of it is left.
 	Done bool

@@ -9,6 +9,7 @@ type Stores struct {
 	Workers     WorkerStore
 	Fleet       FleetStore
 	Checkpoints CheckpointStore
+	Uploads     UploadStore
 	Customers   CustomerStore
 	Configs     ConfigStore
 	Keys        KeyStore

@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -33,6 +34,15 @@ type Workload interface {
 	Close() error
 }
 
+// StreamWorkload is a Workload whose state need not fit in memory. It finds the checkpoint to continue
+// from in Task.Stored, and CheckpointTo is called instead of Checkpoint.
+type StreamWorkload interface {
+	Workload
+	// CheckpointTo writes the state to continue from to w. An error as from Checkpoint; then what was
+	// written is dropped.
+	CheckpointTo(ctx context.Context, w io.Writer) error
+}
+
 // WorkloadFactory makes a new Workload for one run. Factories are safe for concurrent use. They are
 // called on the goroutine of the run and may block. A panic or a nil Workload fails the run.
 type WorkloadFactory func() Workload
@@ -42,6 +52,8 @@ type Task struct {
 	Assignment
 	// Checkpoint is the data to continue from. nil means to start from the beginning.
 	Checkpoint []byte
+	// Stored has it for a StreamWorkload, whole and verified, until Execute returns.
+	Stored *Body
 }
 
 // Progress is how a run reports. Safe for concurrent use.
@@ -59,6 +71,12 @@ type Progress interface {
 	// durable and the run still holds its workload. It works for a grace after ctx ended by pause,
 	// drain or preemption. All calls share that one grace; after it they fail with the cause.
 	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
+	// CheckpointStream saves what write writes, which is called once, likewise. Where coordinators keep
+	// large checkpoints, it may be as large as they take. An error of write is returned, and nothing
+	// is saved.
+	CheckpointStream(
+		ctx context.Context, write func(w io.Writer) error, percent *float64, message string,
+	) error
 }
 
 // The causes for which a run's context ends.

@@ -3,10 +3,12 @@
 package niyantatest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -159,6 +161,12 @@ func (k *Kit[In, State, Out]) once(
 		},
 		Checkpoint: k.saved,
 	}
+	if _, streams := w.(ports.StreamWorkload); streams && k.saved != nil {
+		saved := k.saved
+		task.Checkpoint, task.Stored = nil, &ports.Body{Size: int64(len(saved)), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(saved)), nil
+		}}
+	}
 	if err := w.Init(ctx, task); err != nil {
 		return "", err
 	}
@@ -175,7 +183,9 @@ func (k *Kit[In, State, Out]) once(
 
 func (k *Kit[In, State, Out]) save(data []byte) error {
 	var s State
-	if err := json.Unmarshal(data, &s); err != nil {
+	if stream, streams := any(&s).(*niyanta.Stream); streams {
+		*stream = niyanta.StreamOf(data)
+	} else if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("niyantatest: state does not survive JSON: %w", err)
 	}
 	k.mu.Lock()
@@ -253,6 +263,17 @@ func (p *progress[State]) Checkpoint(ctx context.Context, data []byte, _ *float6
 		p.cancel(p.cause)
 	}
 	return nil
+}
+
+// CheckpointStream implements ports.Progress.
+func (p *progress[State]) CheckpointStream(
+	ctx context.Context, write func(w io.Writer) error, percent *float64, message string,
+) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	return p.Checkpoint(ctx, append([]byte{}, b.Bytes()...), percent, message)
 }
 
 func (p *progress[State]) isLost() bool {

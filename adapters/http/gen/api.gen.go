@@ -408,6 +408,24 @@ func (e ReadinessDependenciesCertificate) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesCheckpoints.
+const (
+	ReadinessDependenciesCheckpointsConnected    ReadinessDependenciesCheckpoints = "connected"
+	ReadinessDependenciesCheckpointsDisconnected ReadinessDependenciesCheckpoints = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesCheckpoints enum.
+func (e ReadinessDependenciesCheckpoints) Valid() bool {
+	switch e {
+	case ReadinessDependenciesCheckpointsConnected:
+		return true
+	case ReadinessDependenciesCheckpointsDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesDatabase.
 const (
 	ReadinessDependenciesDatabaseConnected    ReadinessDependenciesDatabase = "connected"
@@ -1619,6 +1637,10 @@ type Readiness struct {
 		// Certificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
 		// have changed and cannot be used, so that the earlier one is shown.
 		Certificate *ReadinessDependenciesCertificate `json:"certificate,omitempty"`
+
+		// Checkpoints The storage of large checkpoints; absent where there is none. It is checked likewise. While it is
+		// disconnected, large checkpoints are neither saved nor restored.
+		Checkpoints *ReadinessDependenciesCheckpoints `json:"checkpoints,omitempty"`
 		Database    ReadinessDependenciesDatabase     `json:"database"`
 
 		// IdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
@@ -1648,6 +1670,10 @@ type ReadinessDependenciesBroker string
 // ReadinessDependenciesCertificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
 // have changed and cannot be used, so that the earlier one is shown.
 type ReadinessDependenciesCertificate string
+
+// ReadinessDependenciesCheckpoints The storage of large checkpoints; absent where there is none. It is checked likewise. While it is
+// disconnected, large checkpoints are neither saved nor restored.
+type ReadinessDependenciesCheckpoints string
 
 // ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
 type ReadinessDependenciesDatabase string

@@ -4,7 +4,6 @@
 package workerclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -194,8 +193,12 @@ func (v view) SaveCheckpoint(
 		params.ProgressMessage = &message
 	}
 	var a ports.ReportAnswer
+	body, edit, err := bodyOf(&up)
+	if err != nil {
+		return a, err
+	}
 	resp, err := v.over(v.client.data, 0).WorkerSaveCheckpointWithBody(ctx, string(up.WorkloadID), up.Sequence, params,
-		"application/octet-stream", bytes.NewReader(up.Data))
+		"application/octet-stream", body, edit)
 	err = read(ctx, resp, err, &a)
 	return a, err
 }
@@ -211,6 +214,14 @@ func (v view) LoadCheckpoint(
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return ports.CheckpointData{}, read(ctx, resp, err, nil)
 	}
+	got, err := strconv.ParseInt(resp.Header.Get("Niyanta-Checkpoint-Sequence"), 10, 64)
+	if err != nil {
+		_ = resp.Body.Close() // nothing of it is used
+		return ports.CheckpointData{}, domain.Unavailable(0, "the answer does not name the checkpoint")
+	}
+	if resp.ContentLength > domain.MaxInlineCheckpoint {
+		return ports.CheckpointData{Sequence: got, Body: received{resp.Body}, Size: resp.ContentLength}, nil
+	}
 	defer func() { _ = resp.Body.Close() }() // read to its end below
 	data, err := io.ReadAll(io.LimitReader(resp.Body, domain.MaxInlineCheckpoint+1))
 	switch {
@@ -218,10 +229,6 @@ func (v view) LoadCheckpoint(
 		return ports.CheckpointData{}, ctx.Err()
 	case err != nil:
 		return ports.CheckpointData{}, unanswered(err)
-	}
-	got, err := strconv.ParseInt(resp.Header.Get("Niyanta-Checkpoint-Sequence"), 10, 64)
-	if err != nil {
-		return ports.CheckpointData{}, domain.Unavailable(0, "the answer does not name the checkpoint")
 	}
 	return ports.CheckpointData{Sequence: got, Data: data}, nil
 }

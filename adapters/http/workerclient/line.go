@@ -100,6 +100,9 @@ type sender struct {
 // buffers between here and the coordinator.
 const drainRate = 4 << 20
 
+// storeLimit bounds how many bytes the reader of an answer may be storing when it does not read.
+const storeLimit = 64 << 20
+
 // drain returns how much longer an answer may take because the body before it is still in buffers.
 func drain(size int64) time.Duration {
 	return time.Duration(max(size, 0)) * time.Second / drainRate
@@ -110,7 +113,11 @@ func (s sender) Do(req *http.Request) (*http.Response, error) {
 	client.SendOrigin(req)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	watch := time.AfterFunc(s.timeout, func() { cancel(errSilent) })
-	moved := func(int) { watch.Reset(s.timeout) }
+	var got int64
+	moved := func(n int) { // who stores what is received needs time for it now and then
+		got += int64(n)
+		watch.Reset(s.timeout + drain(min(got, storeLimit)))
+	}
 	var sent int64
 	sending := func(n int) {
 		sent += int64(n)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -19,50 +20,96 @@ type Deps struct {
 	Observer    ports.Observer
 	Clock       ports.Clock
 	Log         *slog.Logger
+
+	// Blobs is where large checkpoints are kept; nil: there are none, and MaxInlineCheckpoint is the
+	// limit. The fields that follow it are needed with it only.
+	Blobs     ports.BlobStore
+	Uploads   ports.UploadStore
+	Workloads ports.WorkloadStore
+	IDs       ports.IDs
+	// Threshold is the largest checkpoint that is kept in the store, Max the largest one at all.
+	Threshold int
+	Max       int64
 }
 
 // Service saves and restores checkpoints. Safe for concurrent use.
-type Service struct{ deps Deps }
+type Service struct {
+	deps Deps
+
+	mu      sync.Mutex
+	damaged map[domain.BlobID]bool // values that were found to be damaged
+}
 
 // New returns the service.
-func New(deps Deps) *Service { return &Service{deps: deps} }
+func New(deps Deps) *Service { return &Service{deps: deps, damaged: map[domain.BlobID]bool{}} }
 
-// Save stores a checkpoint under its run's fence. CodeTooLarge above domain.MaxInlineCheckpoint.
+// Max returns the size of the largest checkpoint that can be saved.
+func (s *Service) Max() int64 {
+	if s.deps.Blobs == nil {
+		return domain.MaxInlineCheckpoint
+	}
+	return s.deps.Max
+}
+
+// Save stores a checkpoint under its run's fence. CodeTooLarge above Max.
 func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
 	began := s.deps.Clock.Now()
-	res, err := s.save(ctx, ref, up)
+	size, res, err := s.save(ctx, ref, up)
 	took := s.deps.Clock.Now().Sub(began)
-	s.deps.Observer.Checkpointed(ports.CheckpointAttempt{Size: len(up.Data), Took: took, Result: res, Err: err})
+	s.deps.Observer.Checkpointed(ports.CheckpointAttempt{Size: size, Took: took, Result: res, Err: err})
 	return res, err
 }
 
-func (s *Service) save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
-	if len(up.Data) > domain.MaxInlineCheckpoint {
-		return domain.Result{}, domain.NewError(domain.CodeTooLarge,
-			"a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(up.Data))
+func (s *Service) save(
+	ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload,
+) (size int, res domain.Result, err error) {
+	size = len(up.Data)
+	if up.Body != nil {
+		size = int(max(up.Body.Size, 0))
+	}
+	if int64(size) > s.Max() || up.Body != nil && s.deps.Blobs == nil {
+		return size, res, s.tooLarge(size)
 	}
 	if up.Sequence < 1 {
-		return domain.Result{}, domain.Invalid("sequence", "must be at least 1")
+		return size, res, domain.Invalid("sequence", "must be at least 1")
 	}
 	if err := domain.ValidatePercent(up.Percent); err != nil {
-		return domain.Result{}, err
+		return size, res, err
 	}
-	stored, encoding := s.deps.Compressor.Encode(up.Data)
 	t := domain.Transition{
 		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
 		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
 		CheckpointSequence: up.Sequence, Percent: up.Percent,
 		Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
 	}
+	if up.Body != nil || s.deps.Blobs != nil && size > s.deps.Threshold {
+		return s.upload(ctx, t, bodyOf(&up))
+	}
+	stored, encoding := s.deps.Compressor.Encode(up.Data)
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
+	res, err = s.commit(ctx, t, c, stored)
+	return size, res, err
+}
+
+// commit stores a checkpoint whose bytes are data, or a value that is written.
+func (s *Service) commit(
+	ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte,
+) (domain.Result, error) {
 	began := s.deps.Clock.Now()
-	res, err := s.deps.Checkpoints.Save(ctx, t, c, stored)
+	res, err := s.deps.Checkpoints.Save(ctx, t, c, data)
 	if err != nil {
 		return domain.Result{}, err
 	}
 	s.deps.Applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res},
 		s.deps.Clock.Now().Sub(began))
 	return res, nil
+}
+
+func (s *Service) tooLarge(size int) error {
+	if size == 0 {
+		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes", s.Max())
+	}
+	return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", s.Max(), size)
 }
 
 // Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a
@@ -79,13 +126,13 @@ func (s *Service) Load(
 		if c.Sequence > sequence {
 			continue
 		}
-		data, damaged, err := s.read(ctx, c)
+		data, damaged, err := s.open(ctx, c)
 		switch {
 		case damaged || domain.IsCode(err, domain.CodeNotFound): // or pruned since it was listed
 		case err != nil:
 			return ports.CheckpointData{}, err
 		default:
-			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
+			return data, nil
 		}
 	}
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
@@ -108,13 +155,27 @@ func (s *Service) Get(
 }
 
 // Data returns the bytes of a checkpoint that Get has returned. CodeNotFound when it is not kept any
-// more, CodeInternal when it is damaged.
-func (s *Service) Data(ctx context.Context, c domain.Checkpoint) ([]byte, error) {
-	data, damaged, err := s.read(ctx, c)
+// more, CodeInternal when it is damaged. Those of a large one are found to be damaged when they are
+// read.
+func (s *Service) Data(ctx context.Context, c domain.Checkpoint) (ports.CheckpointData, error) {
+	data, damaged, err := s.open(ctx, c)
 	if damaged {
-		return nil, domain.NewError(domain.CodeInternal, "checkpoint %d is damaged", c.Sequence)
+		return ports.CheckpointData{}, domain.NewError(domain.CodeInternal, "checkpoint %d is damaged", c.Sequence)
 	}
 	return data, err
+}
+
+// open returns a checkpoint. damaged reports whether it is known not to be what was saved, which is
+// logged and counted.
+func (s *Service) open(ctx context.Context, c domain.Checkpoint) (d ports.CheckpointData, damaged bool, err error) {
+	d.Sequence = c.Sequence
+	if c.Blob == "" {
+		d.Data, damaged, err = s.read(ctx, c)
+		return d, damaged, err
+	}
+	d.Body, damaged, err = s.download(ctx, c)
+	d.Size = int64(c.Size)
+	return d, damaged, err
 }
 
 // read returns the bytes of a checkpoint. damaged reports whether they are not those that were
@@ -125,11 +186,15 @@ func (s *Service) read(ctx context.Context, c domain.Checkpoint) (data []byte, d
 		return nil, false, err
 	}
 	if data, err = s.decode(c, stored); err != nil {
-		s.deps.Observer.Count("checkpoint_damaged", 1)
-		s.deps.Log.Error("checkpoint is damaged", "workload_id", c.WorkloadID, "sequence", c.Sequence, "error", err)
+		s.isDamaged(c, err)
 		return nil, true, nil
 	}
 	return data, false, nil
+}
+
+func (s *Service) isDamaged(c domain.Checkpoint, why error) {
+	s.deps.Observer.Count("checkpoint_damaged", 1)
+	s.deps.Log.Error("checkpoint is damaged", "workload_id", c.WorkloadID, "sequence", c.Sequence, "error", why)
 }
 
 func (s *Service) decode(c domain.Checkpoint, stored []byte) ([]byte, error) {

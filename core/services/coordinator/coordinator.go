@@ -48,6 +48,10 @@ type Config struct {
 	// PauseWait is how long a pause request waits for the worker's confirmation; 0 means
 	// lifecycle.DefaultPauseWait.
 	PauseWait time.Duration
+	// CheckpointThreshold is the largest checkpoint that is kept in the storage if Host.Checkpoints is
+	// set, MaxCheckpoint then the largest one at all.
+	CheckpointThreshold int
+	MaxCheckpoint       int64
 	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
 	AdminKey   string
 	WorkerKeys []string
@@ -79,7 +83,9 @@ type Host struct {
 	Tokens ports.TokenVerifier
 	// Archive is where archived workloads are written before the archive drops them; nil: nowhere.
 	Archive ports.BlobStore
-	Log     *slog.Logger
+	// Checkpoints is where large checkpoints are kept; nil: there are none.
+	Checkpoints ports.BlobStore
+	Log         *slog.Logger
 }
 
 // Coordinator holds the services of a coordinator.
@@ -100,6 +106,7 @@ type Coordinator struct {
 	Erasure     *erasure.Service
 
 	notifier ports.Notifier
+	large    bool // there may be large checkpoints
 }
 
 // New puts the services of a coordinator together. Close it once.
@@ -108,7 +115,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Clock: h.Clock})
 	checkpoints := checkpointing.New(checkpointing.Deps{
 		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Clock: h.Clock,
-		Log: h.Log,
+		Log: h.Log, Blobs: h.Checkpoints, Uploads: s.Uploads, Workloads: s.Workloads, IDs: h.IDs,
+		Threshold: cfg.CheckpointThreshold, Max: cfg.MaxCheckpoint,
 	})
 	leader := leadership.New(leadership.Config{
 		Holder: h.Name, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
@@ -180,7 +188,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Retention: s.Retention, Archive: archive, Observer: h.Observer, Clock: h.Clock, Leader: leader,
 		}),
 
-		notifier: sig.Notifier,
+		notifier: sig.Notifier, large: h.Checkpoints != nil,
 	}
 }
 

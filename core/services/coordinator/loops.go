@@ -19,6 +19,8 @@ const (
 	// leaderInterval is the time between two looks at leadership, which itself decides whether a
 	// renewal is due.
 	leaderInterval = 250 * time.Millisecond
+	// valuesInterval is how late the values of large checkpoints that are not used any more are deleted.
+	valuesInterval = 5 * time.Second
 	// errorPause keeps a scheduler that fails from spinning.
 	errorPause = 100 * time.Millisecond
 )
@@ -49,10 +51,10 @@ type Round struct {
 // wakeElected is why the loops of a coordinator are woken when it has become the leader.
 const wakeElected = "leader elected"
 
-// Loops returns the loops: leadership, scheduling, sweeps, counts, retention, live updates and
-// deletions, in this order.
+// Loops returns the loops: leadership, scheduling, sweeps, counts, retention, live updates, deletions
+// and, where large checkpoints are kept, the deletion of their values, in this order.
 func (c *Coordinator) Loops() []Loop {
-	return []Loop{
+	loops := []Loop{
 		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool {
 			return reason == ports.WakeSteppedDown
 		}},
@@ -68,6 +70,10 @@ func (c *Coordinator) Loops() []Loop {
 			return reason == ports.WakeCustomerDeleted || reason == wakeElected
 		}},
 	}
+	if c.large {
+		loops = append(loops, Loop{Name: "deletion of large checkpoints", Tick: c.deleteValues})
+	}
+	return loops
 }
 
 // lead acquires or renews leadership.
@@ -121,6 +127,14 @@ func (c *Coordinator) lookForMissed(ctx context.Context) (Round, error) {
 func (c *Coordinator) erase(ctx context.Context) (Round, error) {
 	next, err := c.Erasure.Tick(ctx)
 	return Round{Next: next}, err
+}
+
+// deleteValues removes the values of large checkpoints that are not used any more.
+func (c *Coordinator) deleteValues(ctx context.Context) (Round, error) {
+	if _, leading := c.Leadership.Current(); !leading {
+		return Round{Next: valuesInterval}, nil
+	}
+	return Round{Next: valuesInterval}, c.Checkpoints.Sweep(ctx)
 }
 
 // wakesSweep reports whether work may have lost its worker: one has left, or came back in another

@@ -57,52 +57,51 @@ func logLevel(delay time.Duration) slog.Level {
 	return slog.LevelDebug
 }
 
-// restore loads the checkpoint to continue from. It returns nil if there is none any more.
-func (a *Agent) restore(r *run) ([]byte, error) {
-	var data []byte
+// restore loads the checkpoint to continue from. The result is empty if there is none any more.
+func (a *Agent) restore(r *run) (loaded kept, err error) {
+	var local error
 	next := func() (context.Context, error) { return r.ctx, context.Cause(r.ctx) }
-	err := a.persist(r, next, func(ctx context.Context, ref ports.SessionRef) error {
+	err = a.persist(r, next, func(ctx context.Context, ref ports.SessionRef) error {
 		if ref.SessionID != r.session {
 			return ports.ErrLeaseLost
 		}
 		c, err := a.deps.Plane.LoadCheckpoint(ctx, ref, r.key.WorkloadID, r.key.Generation,
 			r.assignment.CheckpointSequence)
-		data = c.Data
+		if err != nil {
+			return err
+		}
+		loaded, local, err = a.receive(r, c)
 		return err
 	})
 	switch {
 	case domain.IsCode(err, domain.CodeNotFound):
 		r.log.Warn("no checkpoint is left, starting from the beginning")
-		return nil, nil
+		return kept{}, nil
 	case domain.IsCode(err, domain.CodeFenced):
 		a.stop(r, ports.ErrFenced)
-		return nil, ports.ErrFenced
+		return kept{}, ports.ErrFenced
+	case err == nil:
+		err = local
 	}
-	return data, err
+	return loaded, err
 }
 
 // Checkpoint implements ports.Progress.
 func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error {
-	if len(data) > domain.MaxInlineCheckpoint {
-		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d",
-			domain.MaxInlineCheckpoint, len(data))
-	}
 	saving := &saving{run: r, ctx: ctx}
 	defer saving.close()
-	return r.agent.save(saving, data, percent, message)
+	return r.agent.save(saving, ports.CheckpointUpload{Data: data}, percent, message)
 }
 
 // save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the
 // same sequence, so that an acknowledged checkpoint is durable exactly once.
-func (a *Agent) save(s *saving, data []byte, percent *float64, message string) error {
+func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, message string) error {
 	r := s.run
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	percent = domain.ClampPercent(percent)
-	up := ports.CheckpointUpload{
-		WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Sequence: r.sequence + 1,
-		Percent: percent, Message: domain.CleanAndCut(message, domain.MaxProgressMessage), Data: data,
-	}
+	up.WorkloadID, up.Generation, up.Sequence = r.key.WorkloadID, r.key.Generation, r.sequence+1
+	up.Percent, up.Message = percent, domain.CleanAndCut(message, domain.MaxProgressMessage)
 	var answer ports.ReportAnswer
 	err := a.persist(r, s.next, func(ctx context.Context, ref ports.SessionRef) (err error) {
 		if a.isAbandoned(r) || ref.SessionID != r.session {

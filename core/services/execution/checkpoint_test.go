@@ -87,6 +87,10 @@ func TestCheckpoint_WhenItIsTooLarge_IsRefusedAtOnce(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 		return "", p.Checkpoint(ctx, make([]byte, domain.MaxInlineCheckpoint+1), nil, "")
 	}}))
+	b.plane.save = func(c ports.CheckpointUpload) (domain.Outcome, error) {
+		return "", domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d",
+			domain.MaxInlineCheckpoint, len(c.Data))
+	}
 	b.assign("wl_1", 1)
 	b.settle()
 	assert.Contains(t, b.plane.last("wl_1").Failure.Message, "at most 10485760 bytes")

@@ -46,4 +46,6 @@ type Deps struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Spawn runs f concurrently. New replaces it by goroutines that the engine waits for.
 	Spawn func(f func())
+	// Spool keeps checkpoints that are streamed; nil: there are none.
+	Spool ports.Spool
 }

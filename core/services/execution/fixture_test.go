@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/execution"
@@ -64,6 +66,9 @@ type plane struct {
 	checkpoints []ports.CheckpointUpload
 	stored      map[domain.WorkloadID]ports.CheckpointData
 	ends        []domain.SessionEnd
+	// loads, if set, returns what the n-th LoadCheckpoint delivers.
+	loads  func(n int) io.ReadCloser
+	loaded int
 
 	register  func(domain.Registration) error
 	heartbeat func(ports.Heartbeat) ([]ports.Command, error)
@@ -180,6 +185,10 @@ func (p *plane) LoadCheckpoint(
 ) (ports.CheckpointData, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.loads != nil {
+		p.loaded++
+		return ports.CheckpointData{Sequence: 1, Body: p.loads(p.loaded)}, nil
+	}
 	if c, ok := p.stored[id]; ok {
 		return c, nil
 	}
@@ -299,6 +308,7 @@ func newBench(t *testing.T, slots int, types map[string]func() *script, change .
 			b.busy.Add(1)
 			b.runs.Go(func() { defer b.busy.Add(-1); f() })
 		},
+		Spool: system.Spool{Folder: t.TempDir()},
 	})
 	require.NoError(t, err)
 	b.Agent = agent

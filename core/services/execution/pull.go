@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -47,14 +48,28 @@ func (a *Agent) pull(r *run) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), a.cfg.StopGrace)
 	defer cancel()
-	data, err := r.snapshot(ctx)
-	if err == nil {
-		err = r.Checkpoint(ctx, data, &percent, message)
-	}
+	err := r.saveSnapshot(ctx, &percent, message)
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
 		r.log.Warn("checkpoint failed", "error", err)
 	}
 	return err
+}
+
+// saveSnapshot asks the workload for its state and saves it.
+func (r *run) saveSnapshot(ctx context.Context, percent *float64, message string) error {
+	if w, streams := r.workload.(ports.StreamWorkload); streams {
+		return r.CheckpointStream(ctx, func(to io.Writer) (err error) {
+			if !r.guard("CheckpointTo", func() { err = w.CheckpointTo(ctx, to) }) {
+				return r.fault()
+			}
+			return err
+		}, percent, message)
+	}
+	data, err := r.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Checkpoint(ctx, data, percent, message)
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {

@@ -100,9 +100,12 @@ func (a *Agent) perform(r *run) (result domain.JSON, err error) {
 	}
 	task := ports.Task{Assignment: r.assignment}
 	if r.assignment.CheckpointSequence > 0 {
-		if task.Checkpoint, err = a.restore(r); err != nil {
+		loaded, err := a.restore(r)
+		if err != nil {
 			return "", err
 		}
+		defer loaded.close()
+		loaded.into(&task, r.workload)
 	}
 	if r.ctx.Err() != nil {
 		return "", context.Cause(r.ctx)
