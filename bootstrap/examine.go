@@ -70,7 +70,7 @@ func Examine(ctx context.Context, environment []string, role Role) []Finding {
 	found.files(cfg, environment)
 	var asks []func(context.Context, Config)
 	if role == RoleServer || role == RoleCoordinator {
-		asks = append(asks, found.database, found.limiter, found.archive)
+		asks = append(asks, found.database, found.limiter, found.archive, found.checkpoints)
 	}
 	if role == RoleScaleExporter {
 		asks = append(asks, found.scaler)
@@ -226,6 +226,23 @@ func (f *findings) archive(ctx context.Context, cfg Config) {
 		return
 	}
 	f.fine("%sARCHIVE_URL: the archive answers", Prefix)
+}
+
+func (f *findings) checkpoints(ctx context.Context, cfg Config) {
+	c, done, err := openCheckpoints(cfg, coordinator.Host{Clock: system.Clock{}})
+	if err == nil {
+		defer done()
+		if c.Ping == nil {
+			return
+		}
+		err = c.Ping(ctx)
+	}
+	if err != nil {
+		f.problem("create the bucket or folder, or correct the address and the credentials; until then large checkpoints "+
+			"are neither saved nor restored", "%sCHECKPOINT_URL: the storage does not answer: %s", Prefix, err)
+		return
+	}
+	f.fine("%sCHECKPOINT_URL: the storage of large checkpoints answers", Prefix)
 }
 
 // coordinators asks each coordinator that a worker would reach whether it accepts the worker's key.

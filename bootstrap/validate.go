@@ -202,9 +202,9 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 				"use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
 	}
 	for _, url := range [][2]string{{"ARCHIVE_URL", c.ArchiveURL}, {"CHECKPOINT_URL", c.CheckpointURL}} {
-		switch name, location := url[0], url[1]; {
-		case location == "":
-		case location == blobsInMemory:
+		switch name, location := url[0], url[1]; location {
+		case "":
+		case blobsInMemory:
 			if c.Store != StoreMemory {
 				wrong(name, "is mem://, which keeps nothing beyond this process: use s3:// or file:// with "+
 					"NIYANTA_STORE=%s", c.Store)

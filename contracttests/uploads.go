@@ -29,13 +29,12 @@ func (f *fixture) saveBlob(
 }
 
 // committed saves a checkpoint with a new upload.
-func (f *fixture) committed(a domain.Workload, by domain.Worker, id domain.BlobID) domain.BlobID {
+func (f *fixture) committed(a domain.Workload, by domain.Worker, id domain.BlobID) {
 	f.Helper()
 	f.began(a, id)
 	r, err := f.saveBlob(a, by, a.Generation, id)
 	require.NoError(f, err)
 	require.Equal(f, domain.OutcomeApplied, r.Outcome, r.Reason)
-	return id
 }
 
 // swept sweeps until nothing is left to sweep, and returns the garbage.

@@ -101,8 +101,9 @@ func state(s types.LifecycleState) ports.MachineState {
 		return ports.MachineInService
 	case types.LifecycleStateTerminatingWait:
 		return ports.MachineWaiting
+	default:
+		return ports.MachineLeaving
 	}
-	return ports.MachineLeaving
 }
 
 // Protect implements ports.MachineGroup.

@@ -197,6 +197,10 @@ func TestDoctor_OfPlantedMisconfigurations_FindsEachAndSaysWhatToDo(t *testing.T
 			t.Helper()
 			return coordinator(t, "NIYANTA_ARCHIVE_URL", "file://"+filepath.Join(s.secret(t, "file", "x"), "archive"))
 		}, "settings problem: NIYANTA_ARCHIVE_URL: the archive does not answer", "create the bucket or folder"},
+		{"large checkpoints below a file", func(t *testing.T) []string {
+			t.Helper()
+			return coordinator(t, "NIYANTA_CHECKPOINT_URL", "file://"+filepath.Join(s.secret(t, "file", "x"), "checkpoints"))
+		}, "settings problem: NIYANTA_CHECKPOINT_URL: the storage does not answer", "create the bucket or folder"},
 		{"a secret that everybody may read", func(t *testing.T) []string {
 			t.Helper()
 			s.coordinator(t)

@@ -16,6 +16,9 @@ var mayBeEmpty = map[string]bool{"after": true, "cursor": true}
 // is not set would otherwise do more than it was meant to: `--type "$TYPE"` would select all types,
 // `--context "$WHERE"` act on another deployment, `--worker-ids "$IDS"` make a key for each worker.
 func refuseEmpty(cmd *cobra.Command, args []string) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd {
+		return nil // it completes the last argument, which may be empty
+	}
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		args = args[:dash] // what follows belongs to a program
 	}

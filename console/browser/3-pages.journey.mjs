@@ -15,7 +15,7 @@ before(async () => {
   mkdirSync(folder, { recursive: true });
   [full, empty] = [await onboard("Full"), await onboard("Empty")];
   // It outlasts all pages in all sizes, however slow the machine is.
-  const running = await submit(full, "sleep", { duration_ms: 7_200_000, steps: 14_400 }, { labels: { team: "billing" }, priority: 90 });
+  const running = await submit(full, "sleep", { duration_ms: 7_200_000, steps: 7_200 }, { labels: { team: "billing" }, priority: 90 });
   const done = await submit(full, "sleep", { duration_ms: 600, steps: 3 }, { labels: { team: "reports", month: "2026-07" } });
   const failed = await submit(full, "exec", { command: ["sh", "-c", "echo no disk left >&2; exit 65"] });
   const stuck = await submit(full, "train", { seed: 1, steps: 9007199254740993 });
@@ -23,6 +23,8 @@ before(async () => {
   await call(full.key, "POST", `/v1/workloads/${stopped.workload_id}/cancel`, { reason: "submitted twice" });
   const is = (w, status) => until(async () => (await workload(full, w.workload_id)).status === status, `${w.workload_id} is ${status}`);
   await Promise.all([is(running, "RUNNING"), is(done, "COMPLETED"), is(failed, "FAILED")]);
+  await until(async () => (await workload(full, running.workload_id)).progress_percent > 0, "it makes a step");
+  await call(full.key, "POST", `/v1/workloads/${running.workload_id}/checkpoint`); // its own would come much later
   await until(async () => (await workload(full, running.workload_id)).checkpoint_sequence >= 1, "it saves a checkpoint");
   const { workers } = await call(adminKey, "GET", "/v1/admin/workers?status=HEALTHY");
   seen = { running, done, failed, stuck, worker: workers[0].worker_id };

@@ -180,11 +180,10 @@ func (m *module) reference(ref hcl.Traversal, at hcl.Range, iterators []string, 
 			m.problem(at, "%s has several instances: name one", address)
 		}
 		steps = slices.Delete(steps, parts, len(steps))
-		for i := parts + 1; i < len(ref); i++ { // behind the index
-			if a, ok := ref[i].(hcl.TraverseAttr); ok {
+		if len(ref) > parts+1 { // behind the index
+			if a, ok := ref[parts+1].(hcl.TraverseAttr); ok {
 				steps = append(steps, a.Name)
 			}
-			break
 		}
 	}
 	if len(steps) > parts && !known(b).has(steps[parts]) {

@@ -55,7 +55,6 @@ type storage struct {
 	*memory.Blobs
 	put, deleting error
 	keys          []string // that were put
-	damage        bool
 }
 
 func (s *storage) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
@@ -145,12 +144,12 @@ func body(t *testing.T, data []byte, size int64) (*ports.Body, *bool) {
 	}}, opened
 }
 
-func (b *bench) save(t *testing.T, sequence int64, data []byte) (domain.Result, error, bool) {
+func (b *bench) save(t *testing.T, sequence int64, data []byte) (domain.Result, bool, error) {
 	t.Helper()
 	from, opened := body(t, data, int64(len(data)))
 	r, err := b.Save(t.Context(), b.ref, ports.CheckpointUpload{WorkloadID: "wl_1", Generation: 1, Sequence: sequence,
 		Body: from})
-	return r, err, *opened
+	return r, *opened, err
 }
 
 // saved saves a checkpoint of random bytes, which it returns.
@@ -158,7 +157,7 @@ func (b *bench) saved(t *testing.T, sequence int64) []byte {
 	t.Helper()
 	data := make([]byte, 1000)
 	_, _ = rand.Read(data)
-	r, err, _ := b.save(t, sequence, data)
+	r, _, err := b.save(t, sequence, data)
 	require.NoError(t, err)
 	require.Equal(t, domain.OutcomeApplied, r.Outcome)
 	return data
@@ -203,14 +202,14 @@ func TestSave_AboveTheThreshold_WritesAValueThatItsRowNames(t *testing.T) {
 func TestSave_WhenItCannotLand_ReadsNothing(t *testing.T) {
 	b := newBench(t)
 	data := b.saved(t, 1)
-	r, err, opened := b.save(t, 1, data)
+	r, opened, err := b.save(t, 1, data)
 	require.NoError(t, err)
 	assert.Equal(t, []any{domain.OutcomeAlready, false}, []any{r.Outcome, opened}, "the answer was lost")
-	r, err, opened = b.save(t, 3, data)
+	r, opened, err = b.save(t, 3, data)
 	require.NoError(t, err)
 	assert.Equal(t, []any{domain.OutcomeIllegal, false}, []any{r.Outcome, opened})
 	b.ref.SessionID = "another"
-	r, err, opened = b.save(t, 2, data)
+	r, opened, err = b.save(t, 2, data)
 	require.NoError(t, err)
 	assert.Equal(t, []any{domain.OutcomeFenced, false}, []any{r.Outcome, opened})
 	assert.Len(t, b.blobs.keys, 1)
@@ -261,7 +260,7 @@ func TestSave_OfABodyThatIsNotWhatItSays_StoresNothing(t *testing.T) {
 		require.Empty(t, b.blobs.values(t), name)
 	}
 	b.blobs.put = domain.Unavailable(0, "away")
-	_, err, _ := b.save(t, 1, data[:500])
+	_, _, err := b.save(t, 1, data[:500])
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "the worker tries again")
 	b.blobs.put = nil
 	b.saved(t, 1)

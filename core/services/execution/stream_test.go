@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -77,7 +78,9 @@ func TestCheckpointStream_WhenItIsNotWrittenToItsEnd_SavesNothing(t *testing.T) 
 			_, _ = w.Write(large)
 			return errors.New("half way")
 		}, nil, "")
-		assert.ErrorContains(t, err, "half way")
+		if err == nil || !strings.Contains(err.Error(), "half way") {
+			return "", fmt.Errorf("a stream that failed half way was saved: %w", err)
+		}
 		return "", p.CheckpointStream(ctx, func(w io.Writer) error {
 			_, err := w.Write([]byte("small"))
 			return err
