@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
@@ -605,6 +606,31 @@ def test_lines_go_before_the_outcome_and_a_flood_keeps_the_newest() -> None:
     def flood(task: SyncTask[Any, None]) -> None:
         for n in range(12_000):
             flood_logger.info("line %d", n, extra={"n": n})
+
+    f.run(test)
+
+
+def test_what_is_collected_while_a_handler_runs_is_not_in_its_log() -> None:
+    async def test(f: Fixture) -> None:
+        f.c.assign("collects")
+        await f.until("it completes", lambda: "complete" in f.c.events("wl_1"))
+        lines = [line["message"] for r in f.c.reports for line in r.get("lines", [])]
+        assert lines == ["its own"]
+
+    async def fail() -> None:
+        raise ValueError("of another customer")
+
+    f = Fixture(Coordinator())
+
+    @f.worker.workload("collects")
+    def collects(task: SyncTask[Any, None]) -> None:
+        loop = asyncio.new_event_loop()
+        other = loop.create_task(fail())
+        loop.run_until_complete(asyncio.wait([other]))
+        loop.close()
+        del other
+        gc.collect()  # asyncio tells now that nobody asked for the exception
+        logging.getLogger("mine").error("its own")
 
     f.run(test)
 

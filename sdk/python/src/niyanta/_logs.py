@@ -7,20 +7,25 @@ import logging
 from .task import current_task
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# What these loggers say of a task or a file comes when it is collected as garbage, within whatever
+# handler runs at that moment: the lines of one customer would appear in the log of another.
+_OF_ANYBODY = frozenset({"asyncio", "concurrent.futures", "py.warnings"})
+
 _LEVELS = ((logging.ERROR, "ERROR"), (logging.WARNING, "WARN"), (logging.INFO, "INFO"))
 
 
 class LogHandler(logging.Handler):
     """Writes the records of a handler to the log of its workload.
 
-    What was given as `extra` becomes the details of the line. Records from elsewhere are left out.
+    What was given as `extra` becomes the details of the line. Records from elsewhere are left out,
+    and so are those of asyncio and of warnings, which may be about any run.
     A worker adds one to the root logger while it runs.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, if a handler of a workload made it."""
         task = current_task()
-        if task is None:
+        if task is None or record.name in _OF_ANYBODY:
             return
         try:
             message = record.getMessage()
