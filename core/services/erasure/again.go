@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// againAfter is how long a leader leads before it looks after customers that are gone, and
-	// againInterval the time between two such passes. againPeriod is how long after its deletion a
-	// customer is looked after.
+	// againAfter is how long a leader leads before it looks after customers that are gone, and how
+	// long after a pass that failed. againInterval is the time between two passes otherwise.
+	// againPeriod is how long after its deletion a customer is looked after.
 	againAfter    = time.Hour
 	againInterval = 24 * time.Hour
 	againPeriod   = 30 * 24 * time.Hour
@@ -23,6 +23,8 @@ const (
 type again struct {
 	due   time.Time
 	after int64 // the last event of the pass in progress
+	// failed reports whether something could not be removed in it.
+	failed bool
 }
 
 // forgetAgain removes once more what the archive has written of customers that were deleted lately,
@@ -51,8 +53,13 @@ func (s *Service) forgetAgain(ctx context.Context, epoch int64) error {
 		}
 		s.again.after = events[i].ID
 	}
+	s.again.failed = s.again.failed || len(failures) > 0
 	if len(events) < customersPerRound {
-		s.again = again{due: now.Add(againInterval)}
+		next := againInterval
+		if s.again.failed {
+			next = againAfter
+		}
+		s.again = again{due: now.Add(next)}
 	}
 	return errors.Join(failures...)
 }

@@ -112,4 +112,10 @@ func TestErasure_WhenAStalledLeaderEndsItsWriteAfterTheDeletion_RemovesTheLinesW
 	tick()
 	tick()
 	assert.Equal(t, []string{objectOf("cust_kept"), objectOf("cust_old")}, left(), "the others are looked after")
+
+	storage.broken = ""
+	write("cust_00")
+	c.now = c.now.Add(time.Hour)
+	tick()
+	assert.Equal(t, []string{objectOf("cust_kept"), objectOf("cust_old")}, left(), "it is tried again in an hour")
 }
