@@ -112,22 +112,11 @@ func TestRPCs_CalledBothWays_AnswerAsREST(t *testing.T) {
 			t.Helper()
 			s := securedWith(t, 1, "NIYANTA_WORKER_SLOTS=50")
 			a := newAPIOf(t, s.Dev)
-			a.client.Transport, secure.Transport = withoutHSTS{s.client.Transport}, s.client.Transport
+			a.client.Transport, secure.Transport = s.client.Transport, s.client.Transport
 			a.unlimited()
 			return a
 		}, &secure)
 	})
-}
-
-// withoutHSTS drops the header that every answer over TLS has, and that the OpenAPI file does not tell of.
-type withoutHSTS struct{ http.RoundTripper }
-
-func (w withoutHSTS) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := w.RoundTripper.RoundTrip(req)
-	if err == nil {
-		resp.Header.Del("Strict-Transport-Security")
-	}
-	return resp, err
 }
 
 // unlimited raises the limits of the development customer beyond what a test may need.

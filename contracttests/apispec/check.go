@@ -14,20 +14,26 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// common lists the headers that need no declaration: those of HTTP itself, and those that the file
-// describes once for all responses.
-var common = []string{
-	"Accept-Ranges", "Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date",
-	"Last-Modified", "Referrer-Policy", "Sec-Websocket-Accept", "Sec-Websocket-Version", "Transfer-Encoding",
-	"Upgrade", "Vary", "X-Content-Type-Options", "X-Frame-Options",
+// ofHTTP lists the headers that need no declaration, because they are those of HTTP itself.
+var ofHTTP = []string{
+	"Accept-Ranges", "Connection", "Content-Length", "Content-Type", "Date", "Last-Modified", "Sec-Websocket-Accept",
+	"Sec-Websocket-Version", "Transfer-Encoding", "Upgrade", "Vary",
 }
+
+// common lists the headers that the file describes once for all responses.
+var common = []string{
+	"Cache-Control", "Content-Security-Policy", "Referrer-Policy", hsts, "X-Content-Type-Options", "X-Frame-Options",
+}
+
+// hsts is the header that answers have over TLS, and only there.
+const hsts = "Strict-Transport-Security"
 
 // Check returns an error if the answer to the request is not one that the file declares. It does
 // not read resp.Body; body is what was read from it.
 func (s *Spec) Check(req *http.Request, resp *http.Response, body []byte) error {
 	response, err := s.response(req, resp.StatusCode, body)
 	if err == nil {
-		err = errors.Join(checkHeaders(response, resp.Header), checkBody(req, resp, response, body))
+		err = errors.Join(checkHeaders(response, resp), checkBody(req, resp, response, body))
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s answers %d, not as the OpenAPI file declares: %w: %.2000s",
@@ -50,8 +56,12 @@ func (s *Spec) response(req *http.Request, status int, body []byte) (*openapi3.R
 	return nil, errors.New("the status is not declared")
 }
 
-func checkHeaders(response *openapi3.Response, sent http.Header) error {
+func checkHeaders(response *openapi3.Response, resp *http.Response) error {
 	var errs []error
+	sent := resp.Header
+	if overTLS := resp.TLS != nil; overTLS != (sent.Get(hsts) != "") {
+		errs = append(errs, fmt.Errorf("header %s is %q; over TLS: %t", hsts, sent.Get(hsts), overTLS))
+	}
 	declared := map[string]*openapi3.Header{}
 	for name, header := range response.Headers {
 		declared[http.CanonicalHeaderKey(name)] = header.Value
@@ -70,7 +80,7 @@ func checkHeaders(response *openapi3.Response, sent http.Header) error {
 		}
 	}
 	for name := range sent {
-		if declared[name] == nil && !slices.Contains(common, name) {
+		if declared[name] == nil && !slices.Contains(common, name) && !slices.Contains(ofHTTP, name) {
 			errs = append(errs, fmt.Errorf("header %s is not declared", name))
 		}
 	}

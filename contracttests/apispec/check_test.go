@@ -2,6 +2,7 @@ package apispec
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,14 @@ func answered() (*http.Request, *http.Response, string) {
 		  "usage":{"current_running_workloads":0,"current_queue_depth":0,"workloads_today":0}}`
 }
 
+func TestSpec_OfTheHeadersOfAllAnswers_NamesEach(t *testing.T) {
+	spec, err := Load()
+	require.NoError(t, err)
+	for _, name := range common {
+		assert.Contains(t, spec.Info.Description, "`"+name+"`")
+	}
+}
+
 func TestCheck_OfAnAnswerThatIsNotDeclared_SaysWhatIsNot(t *testing.T) {
 	spec, err := Load()
 	require.NoError(t, err)
@@ -41,6 +50,14 @@ func TestCheck_OfAnAnswerThatIsNotDeclared_SaysWhatIsNot(t *testing.T) {
 		},
 		"header X-New is not declared": func(_ *http.Request, resp *http.Response, _ *string) {
 			resp.Header.Set("X-New", "1")
+		},
+		"header Strict-Transport-Security is \"max-age=1\"; over TLS: false": func(_ *http.Request, resp *http.Response,
+			_ *string,
+		) {
+			resp.Header.Set("Strict-Transport-Security", "max-age=1")
+		},
+		"header Strict-Transport-Security is \"\"; over TLS: true": func(_ *http.Request, resp *http.Response, _ *string) {
+			resp.TLS = &tls.ConnectionState{}
 		},
 		"header X-Ratelimit-Reset is missing": func(_ *http.Request, resp *http.Response, _ *string) {
 			resp.Header.Del("X-RateLimit-Reset")
