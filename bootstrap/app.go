@@ -50,9 +50,13 @@ func NewApp(cfg Config, b Backends, host coordinator.Host, metrics *telemetry.Me
 	metrics.Gauge(telemetry.StreamsOpen, always(func() float64 { return float64(c.Live.Streams()) }))
 	metrics.Leads(func() bool { _, leads := c.Leadership.Current(); return leads })
 	metrics.ListCustomers(cfg.MetricsCustomers...)
-	return &App{
+	a := &App{
 		cfg: cfg, coordinator: c, backends: b, host: host, metrics: metrics, log: host.Log, failed: make(chan error, 2),
 	}
+	if b.Checkpoints.Ping != nil {
+		metrics.Gauge(telemetry.CheckpointStorageConnected, a.checkpointsConnected)
+	}
+	return a
 }
 
 // NewCoordinator returns a coordinator on the backends that the configuration names. With

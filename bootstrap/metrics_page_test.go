@@ -187,6 +187,7 @@ func TestMetrics_OfARunningSet_AreThoseOfThePage(t *testing.T) {
 			c.Bus, c.NATSURL = BusNATS, fmt.Sprintf("tls://niyanta:secret@127.0.0.1:%d", bus.Port)
 			c.NATSCA, c.NATSCert, c.NATSKey = a.CA, shown.Cert, shown.Key
 			c.PostgresReplicaURL = c.PostgresURL
+			c.CheckpointURL = "file://" + t.TempDir()
 		},
 		"without a bus": func(*Config) {},
 	} {

@@ -129,3 +129,16 @@ func (a *App) ready(context.Context) httpapi.Readiness {
 	r.Replica, r.Archive, r.IdentityProvider = last.replica, last.archive, last.identity
 	return r
 }
+
+// checkpointsConnected returns 1 if the last check found the storage of large checkpoints connected,
+// and else 0. It is not known before the first check.
+func (a *App) checkpointsConnected() (connected float64, known bool) {
+	last := a.watcher.last.Load()
+	if last == nil {
+		return 0, false
+	}
+	if last.checkpoints == httpapi.Connected {
+		connected = 1
+	}
+	return connected, true
+}

@@ -18,8 +18,8 @@ import (
 
 // dependencies answer with the errors that a test sets.
 type dependencies struct {
-	database, broker, limiter, replica, archive atomic.Pointer[error]
-	writes                                      atomic.Int64
+	database, broker, limiter, replica, archive, checkpoints atomic.Pointer[error]
+	writes                                                   atomic.Int64
 }
 
 func answers(p *atomic.Pointer[error]) func(context.Context) error {
@@ -50,7 +50,7 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 		}
 		b.Hints.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter),
 			answers(&deps.replica)
-		b.Archive.Ping = answers(&deps.archive)
+		b.Archive.Ping, b.Checkpoints.Ping = answers(&deps.archive), answers(&deps.checkpoints)
 		return app, nil
 	})
 	require.NoError(t, err)
@@ -108,6 +108,29 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 		}
 		assert.Equal(t, true, ans.field("is_leader"), c.name)
 		assert.Equal(t, 200, a.call("GET", "/health", "", nil).status, "%s: the process is alive", c.name)
+	}
+}
+
+func TestReadiness_WhenTheStorageOfCheckpointsGoes_IsDegradedAndItsMetricIsZero(t *testing.T) {
+	d, deps := withDependencies(t)
+	a := newAPIOf(t, d)
+	disconnected := errors.New("disconnected")
+	for _, c := range []struct {
+		err                 *error
+		status, checkpoints string
+		connected           float64
+	}{
+		{nil, "ready", "connected", 1}, {&disconnected, "degraded", "disconnected", 0}, {nil, "ready", "connected", 1},
+	} {
+		deps.checkpoints.Store(c.err)
+		d.App.checkDependencies(t.Context())
+		ans := a.call("GET", "/ready", "", nil)
+		assert.Equal(t, 200, ans.status)
+		assert.Equal(t, c.status, ans.field("status"))
+		assert.Equal(t, c.checkpoints, ans.field("dependencies.checkpoints"))
+		connected, known := d.App.checkpointsConnected()
+		assert.True(t, known)
+		assert.InDelta(t, c.connected, connected, 0)
 	}
 }
 

@@ -46,8 +46,9 @@ const (
 	withReplica     = "NIYANTA_POSTGRES_REPLICA_URL is set"
 	withCertificate = "NIYANTA_TLS_CERT_FILE, NIYANTA_NATS_CERT_FILE or NIYANTA_REDIS_CERT_FILE is set, or a URL of " +
 		"PostgreSQL has sslcert"
-	withPools = "NIYANTA_POOLS is set"
-	withList  = "NIYANTA_METRICS_CUSTOMERS is set"
+	withCheckpoints = "NIYANTA_CHECKPOINT_URL is set"
+	withPools       = "NIYANTA_POOLS is set"
+	withList        = "NIYANTA_METRICS_CUSTOMERS is set"
 )
 
 // The metrics of coordinators.
@@ -141,6 +142,10 @@ var (
 	BusConnected = when(define("bus_connected", metric.Gauge, metric.Coordinators, "1 while the bus answers."), withBus)
 	BusDropped   = when(define("bus_dropped", metric.Gauge, metric.Coordinators,
 		"Messages that found a full buffer, and handlers that panicked."), withBus)
+	// CheckpointStorageConnected is asked for rarely, because object storages charge for it.
+	CheckpointStorageConnected = when(define("checkpoint_storage_connected", metric.Gauge, metric.Coordinators,
+		"1 while the storage of large checkpoints can be listed. It is looked at once a minute while it can be."),
+		withCheckpoints)
 	CertificateExpiry = when(define("certificate_expiry_timestamp_seconds", metric.Gauge, metric.Coordinators,
 		"When the coordinator's certificate for a connection expires, in seconds since 1970.",
 		label("connection", "api, bus, database, rate_limiter")), withCertificate)
@@ -165,7 +170,8 @@ func Definitions() []metric.Definition {
 		placed, refused, preferences, preempted, queueDepth, queueTotal, queueOldest, queueOldestOfTier, running,
 		poolSize, capacity, used, utilization, ending, resourceAllocated, resourceFree, lanes, passedOver,
 		scalingWaiting, scalingWorkers, scalingDesired,
-		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, CertificateExpiry, HintsConnected,
+		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, CheckpointStorageConnected,
+		CertificateExpiry, HintsConnected,
 		PoolConnections, PoolWaits, EventLag, ReplicaLag,
 	}
 }

@@ -93,7 +93,15 @@ func (s *Service) put(ctx context.Context, id domain.BlobID, body ports.Body) (s
 	case err == nil && body.Size >= 0 && sum.Size != body.Size:
 		return sum, domain.Invalid("body", "has %d bytes instead of %d", sum.Size, body.Size)
 	}
+	s.storageFailed(ctx, err)
 	return sum, err
+}
+
+// storageFailed counts a failure of the storage. What the caller has given up is none.
+func (s *Service) storageFailed(ctx context.Context, err error) {
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		s.deps.Observer.Count("checkpoint_storage_failed", 1)
+	}
 }
 
 // bounded reads up to a number of bytes, and notes why it failed.
@@ -143,13 +151,14 @@ func (s *Service) download(ctx context.Context, c domain.Checkpoint) (r io.ReadC
 		s.noteDamaged(c, errors.New("its value is missing"))
 		return nil, true, nil
 	case err != nil:
+		s.storageFailed(ctx, err)
 		return nil, false, err
 	case b.Size != int64(c.Size):
 		_ = r.Close() // nothing of it is used
 		s.noteDamaged(c, fmt.Errorf("its value has %d bytes instead of %d", b.Size, c.Size))
 		return nil, true, nil
 	}
-	return &verified{ReadCloser: r, service: s, checkpoint: c, sum: sha256.New()}, false, nil
+	return &verified{ReadCloser: r, ctx: ctx, service: s, checkpoint: c, sum: sha256.New()}, false, nil
 }
 
 func (s *Service) knownDamaged(id domain.BlobID) bool {
@@ -171,6 +180,7 @@ func (s *Service) noteDamaged(c domain.Checkpoint, why error) {
 // verified reads a value. It delivers the last bytes only if the checksum of all of them holds.
 type verified struct {
 	io.ReadCloser
+	ctx        context.Context //nolint:containedctx // the one that the storage reads with
 	service    *Service
 	checkpoint domain.Checkpoint
 	sum        hash.Hash
@@ -193,6 +203,9 @@ func (v *verified) Read(p []byte) (int, error) {
 		v.service.noteDamaged(v.checkpoint, v.failed)
 	case errors.Is(err, io.EOF) && v.n < size:
 		v.failed = domain.Unavailable(0, "the value of checkpoint %d ends too early", v.checkpoint.Sequence)
+		v.service.storageFailed(v.ctx, v.failed)
+	case err != nil && !errors.Is(err, io.EOF):
+		v.service.storageFailed(v.ctx, err)
 	}
 	if v.failed != nil {
 		return 0, v.failed
@@ -225,6 +238,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		deleted := page[:0]
 		for _, id := range page {
 			if err := s.deps.Blobs.Delete(ctx, id.Key()); err != nil {
+				s.storageFailed(ctx, err)
 				failures = append(failures, fmt.Errorf("delete the value %s: %w", id, err))
 				if len(failures) >= failuresLimit {
 					break

@@ -53,8 +53,19 @@ func (quiet) Updated(context.Context, ...ports.Update) {}
 // storage is a BlobStore with faults.
 type storage struct {
 	*memory.Blobs
-	put, deleting error
-	keys          []string // that were put
+	put, get, read, deleting error
+	keys                     []string // that were put
+}
+
+func (s *storage) Get(ctx context.Context, key string) (io.ReadCloser, domain.Blob, error) {
+	if s.get != nil {
+		return nil, domain.Blob{}, s.get
+	}
+	r, b, err := s.Blobs.Get(ctx, key)
+	if err == nil && s.read != nil {
+		r = io.NopCloser(io.MultiReader(io.LimitReader(r, 10), broken{s.read}))
+	}
+	return r, b, err
 }
 
 func (s *storage) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
