@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,42 @@ func TestQueueDepth_ByTier_SaysHowLongWhatIsPlacedHadWaited(t *testing.T) {
 	assert.Positive(t, w["window_seconds"])
 	assert.NotContains(t, a.call("GET", "/v1/metrics/queue-depth", a.dev.CustomerKey, nil).body, "waited",
 		"a customer sees nothing of the others")
+}
+
+// TestQueueDepth_OfWhatNoWorkerCouldRun_SaysItToItsCustomerOnly: a forecast is some seconds old.
+func TestQueueDepth_OfWhatNoWorkerCouldRun_SaysItToItsCustomerOnly(t *testing.T) {
+	a := newAPI(t, 1)
+	other := a.otherCustomer()
+	a.submit(`{"workload_type":"sleep","input_params":{"duration_ms":600000}}`)
+	first := a.submit(`{"workload_type":"nobodys","input_params":{}}`)
+	a.submit(`{"workload_type":"nobodys","input_params":{}}`)
+	stuck := func(key string) map[string]any {
+		q := a.call("GET", "/v1/metrics/queue-depth", key, nil)
+		require.Equal(t, 200, q.status, q.body)
+		out := map[string]any{}
+		for _, x := range q.field("by_workload_type").([]any) {
+			if m := x.(map[string]any); m["unplaceable"] != nil {
+				out[m["workload_type"].(string)] = m["unplaceable"]
+			}
+		}
+		return out
+	}
+	want := map[string]any{"nobodys": map[string]any{
+		"queue_depth": 2.0, "queue_depth_estimated": false, "first_workload_id": first,
+	}}
+	for _, key := range []string{a.dev.CustomerKey, a.key("viewer")} {
+		require.Eventually(t, func() bool { return reflect.DeepEqual(want, stuck(key)) }, 30*time.Second,
+			50*time.Millisecond)
+	}
+	assert.Empty(t, stuck(a.dev.AdminKey), "an admin has the lanes")
+	assert.Empty(t, stuck(other), "of another customer")
+	why := a.call("GET", "/v1/workloads/"+first+"/placement", a.dev.CustomerKey, nil)
+	assert.Equal(t, false, why.field("placeable"))
+	require.Equal(t, 200, a.call("POST", "/v1/workloads/"+first+"/cancel", a.dev.CustomerKey, nil).status)
+	require.Eventually(t, func() bool {
+		u, _ := stuck(a.dev.CustomerKey)["nobodys"].(map[string]any)
+		return u["queue_depth"] == 1.0 && u["first_workload_id"] != first
+	}, 30*time.Second, 50*time.Millisecond)
 }
 
 func TestQueueDepth_OwnForACustomer_AllForAnAdmin(t *testing.T) {

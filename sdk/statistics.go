@@ -158,6 +158,20 @@ type TypeDepth struct {
 	QueueDepth        int        `json:"queue_depth"`
 	RunningWorkloads  int        `json:"running_workloads"`
 	WorkloadType      string     `json:"workload_type"`
+
+	// Unplaceable is what of it no worker could run; nil if there is none, and for an admin.
+	Unplaceable *Unplaceable `json:"unplaceable,omitempty"`
+}
+
+// Unplaceable is what no worker could run, even if it were empty: none offers its type or has what it
+// must have. Only what may be placed now counts, as of the last seconds. Placement says why.
+type Unplaceable struct {
+	// FirstWorkloadID: the one of them that has waited longest.
+	FirstWorkloadID string `json:"first_workload_id"`
+
+	// QueueDepth: how many they are.
+	QueueDepth          int  `json:"queue_depth"`
+	QueueDepthEstimated bool `json:"queue_depth_estimated"`
 }
 
 // Stats returns what finished of the caller's workloads.

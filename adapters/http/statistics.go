@@ -7,6 +7,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/insight"
 )
 
 // GetCustomerStats implements GET /v1/customer/stats.
@@ -112,9 +113,21 @@ func (a *api) GetQueueDepth(
 	}
 	out := gen.QueueDepth{QueueDepth: q.Total.Queued, RunningWorkloads: q.Total.Running}
 	out.OldestQueuedAt, out.OldestWaitSeconds = a.oldest(&q.Total)
+	var stuck map[string]insight.Stuck
+	if !p.SeesAll() && q.Total.Queued > 0 {
+		stuck = a.Insight.Stuck(ctx, p.CustomerID)
+	}
 	out.ByWorkloadType = mapSlice(q.ByType, func(d *domain.Depth) gen.TypeDepth {
 		t := gen.TypeDepth{WorkloadType: d.Type, QueueDepth: d.Queued, RunningWorkloads: d.Running}
 		t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)
+		if s, is := stuck[d.Type]; is {
+			// What has been placed or cancelled since it was looked at does not wait any more.
+			if n := min(s.Depth, d.Queued); n > 0 {
+				t.Unplaceable = &gen.Unplaceable{
+					QueueDepth: n, QueueDepthEstimated: s.Estimated, FirstWorkloadID: string(s.First),
+				}
+			}
+		}
 		return t
 	})
 	if p.SeesAll() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -56,7 +57,8 @@ in the hour in which it finished.`,
 		Short: "Count waiting and running workloads by type; with an admin key of all customers, also by tier",
 		Long: `Count waiting and running workloads by type; with an admin key of all customers, also by tier. Of each
 tier it also says how long the workloads had waited that were placed in the last 5 minutes, until they
-were: half of them at most WAITED P50, and all but 5 and 1 percent of them at most P95 and P99.`,
+were: half of them at most WAITED P50, and all but 5 and 1 percent of them at most P95 and P99. A
+customer is told what of its workloads no worker can run.`,
 		Example: `  niyanta stats queue
   niyanta stats queue -o json`,
 		Args:              cobra.NoArgs,
@@ -74,7 +76,7 @@ were: half of them at most WAITED P50, and all but 5 and 1 percent of them at mo
 				v = depthsAndWaits
 			}
 			printTable(cmd.OutOrStdout(), v, depthsOf(&q))
-			return nil
+			return printUnplaceable(cmd.OutOrStdout(), q.ByWorkloadType)
 		}),
 	})
 	return c.flags(cmd)
@@ -186,4 +188,23 @@ func depthsOf(q *niyanta.QueueDepth) []depth {
 		rows = append(rows, depth{"type " + d.WorkloadType, d.QueueDepth, d.RunningWorkloads, d.OldestWaitSeconds, nil})
 	}
 	return rows
+}
+
+// printUnplaceable says what no worker can run, and how to find out why.
+func printUnplaceable(w io.Writer, types []niyanta.TypeDepth) error {
+	for _, d := range types {
+		u := d.Unplaceable
+		if u == nil {
+			continue
+		}
+		about := ""
+		if u.QueueDepthEstimated {
+			about = "about "
+		}
+		if _, err := fmt.Fprintf(w, "\nNo worker can run %s%d of type %s: niyanta workload explain %s\n", about, u.QueueDepth,
+			printable(d.WorkloadType), printable(u.FirstWorkloadID)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

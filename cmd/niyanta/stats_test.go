@@ -60,6 +60,15 @@ func TestStats_OfAFleet_ShowsFinishedAndWaitingWorkloads(t *testing.T) {
 	out, errs, code = sh.run("", "stats", "queue")
 	require.Equal(t, exitDone, code, errs)
 	assert.NotContains(t, out, "WAITED", "a customer is told nothing of the others")
+
+	f.eventually(func() bool {
+		out, errs, code = sh.run("", "stats", "queue")
+		return code == exitDone && strings.Contains(out, "No worker can run 1 of type nobodys: niyanta workload explain wl_")
+	}, "what no worker can run")
+	_, command, _ := strings.Cut(strings.TrimSpace(out), "nobodys: niyanta ")
+	out, errs, code = sh.run("", strings.Fields(command)...)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "nobodys")
 }
 
 func TestStatsQueue_OfATier_SaysHowLongThePlacedHadWaited(t *testing.T) {

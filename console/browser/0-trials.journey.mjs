@@ -53,6 +53,26 @@ test(`the stuck workload among ${others} is found, explained and freed in four c
   assert.equal(clicks.count, 4);
 });
 
+test("a customer is told what no worker can run, and why, in one click", async (t) => {
+  const own = await onboard("Stuck");
+  const page = await open(t);
+  await signIn(page, own.key);
+  await page.getByText("Nothing needs attention.").waitFor();
+  const stuck = await submit(own, "exec", { command: ["true"] }, { affinity_rules: { hard_affinity: { worker_tags: { zone: "moon" } } } });
+  const needs = page.getByRole("link", { name: /^1 of type exec that no worker can run/ });
+  await needs.waitFor();
+  await check(page, "an overview of what no worker can run");
+  await page.screenshot({ path: `${folder}/unplaceable.png` });
+  await needs.click();
+  await page.waitForURL(new RegExp(stuck.workload_id));
+  await page.locator(".why").getByText(/without tag zone=moon/).waitFor();
+  await submit(own, "exec", { command: ["true"] }, { affinity_rules: { hard_affinity: { worker_tags: { zone: "moon" } } } });
+  await page.getByRole("link", { name: "Overview", exact: true }).click();
+  await page.getByRole("link", { name: /^2 of type exec that no worker can run/ }).click();
+  await page.waitForURL(/type=exec/);
+  await until(async () => (await page.locator("[data-row]").count()) === 2, "both are listed");
+});
+
 test("the worker that is late is the first of the list, and is drained there", async (t) => {
   t.after(undrained);
   const page = await open(t);

@@ -9,6 +9,7 @@ import { progressOf } from "./lib/progress";
 import { requested, share, uses } from "./lib/resources";
 import { patch } from "./lib/rows";
 import { eventReader } from "./lib/sse";
+import { stuckItems } from "./lib/stuck";
 import { attempts, ticks } from "./lib/timeline";
 
 describe("JSON", () => {
@@ -202,4 +203,23 @@ describe("the server's clock", () => {
 
 test("large counts are printed in few characters", () => {
   expect([0, 999, 5000, 10_000, 150_000, 2_500_000].map(compact)).toEqual(["0", "999", "5000", "10K", "150K", "2.5M"]);
+});
+
+describe("what no worker can run", () => {
+  const of = (workload_type: string, queue_depth?: number, queue_depth_estimated = false) => ({
+    workload_type, queue_depth: 100, running_workloads: 0,
+    unplaceable: queue_depth ? { queue_depth, queue_depth_estimated, first_workload_id: "wl_1" } : undefined,
+  });
+  test("is named by type, the most first, and leads to the workload if it is one", () => {
+    expect(stuckItems([of("a"), of("b c", 1), of("d&e", 2000, true)])).toEqual([
+      ["About 2,000 of type d&e that no worker can run", "/workloads?status=PENDING&status=REDISTRIBUTING&type=d%26e"],
+      ["1 of type b c that no worker can run", "/workloads/wl_1"],
+    ]);
+    expect(stuckItems([of("a")])).toEqual([]);
+  });
+  test("is summed up for many types", () => {
+    const items = stuckItems([1, 2, 3, 4, 5].map((n) => of(`t${n}`, n)));
+    expect(items.map(([what]) => what.slice(0, 12))).toEqual(["5 of type t5", "4 of type t4", "3 of type t3", "2 more types"]);
+    expect(items[3]).toEqual(["2 more types that no worker can run", "/queues"]);
+  });
 });

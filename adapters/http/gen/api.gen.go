@@ -1956,8 +1956,13 @@ type TypeDepth struct {
 	QueueDepth int `json:"queue_depth"`
 
 	// RunningWorkloads What is SCHEDULED or RUNNING
-	RunningWorkloads int    `json:"running_workloads"`
-	WorkloadType     string `json:"workload_type"`
+	RunningWorkloads int `json:"running_workloads"`
+
+	// Unplaceable What of it no worker could run, even if it were empty: none offers its type or has what it must have. Of what may be
+	// placed now, as of the last seconds. Absent if there is none, and for an admin or a scaler: an admin
+	// has the blocked lanes. `/v1/workloads/{id}/placement` says why.
+	Unplaceable  *Unplaceable `json:"unplaceable,omitempty"`
+	WorkloadType string       `json:"workload_type"`
 }
 
 // TypeStats defines model for TypeStats.
@@ -1971,6 +1976,18 @@ type TypeStats struct {
 	// FailureRate The share that failed
 	FailureRate  float64 `json:"failure_rate"`
 	WorkloadType string  `json:"workload_type"`
+}
+
+// Unplaceable What of it no worker could run, even if it were empty: none offers its type or has what it must have. Of what may be
+// placed now, as of the last seconds. Absent if there is none, and for an admin or a scaler: an admin
+// has the blocked lanes. `/v1/workloads/{id}/placement` says why.
+type Unplaceable struct {
+	// FirstWorkloadID The one of them that has waited longest
+	FirstWorkloadID string `json:"first_workload_id"`
+
+	// QueueDepth How many they are
+	QueueDepth          int  `json:"queue_depth"`
+	QueueDepthEstimated bool `json:"queue_depth_estimated"`
 }
 
 // UsageFigures defines model for UsageFigures.

@@ -1204,7 +1204,8 @@ type TypeDepth struct {
 	// be placed.
 	OldestQueuedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_queued_at,json=oldestQueuedAt,proto3,oneof" json:"oldest_queued_at,omitempty"`
 	// How long it has waited.
-	OldestWaitSeconds *float64 `protobuf:"fixed64,5,opt,name=oldest_wait_seconds,json=oldestWaitSeconds,proto3,oneof" json:"oldest_wait_seconds,omitempty"`
+	OldestWaitSeconds *float64     `protobuf:"fixed64,5,opt,name=oldest_wait_seconds,json=oldestWaitSeconds,proto3,oneof" json:"oldest_wait_seconds,omitempty"`
+	Unplaceable       *Unplaceable `protobuf:"bytes,6,opt,name=unplaceable,proto3,oneof" json:"unplaceable,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1272,6 +1273,78 @@ func (x *TypeDepth) GetOldestWaitSeconds() float64 {
 		return *x.OldestWaitSeconds
 	}
 	return 0
+}
+
+func (x *TypeDepth) GetUnplaceable() *Unplaceable {
+	if x != nil {
+		return x.Unplaceable
+	}
+	return nil
+}
+
+// Unplaceable is what no worker could run, even if it were empty: none offers its type or has what
+// it must have. Of what may be placed now, as of the last seconds. Absent if there is none, and for
+// an admin or a scaler: an admin has the blocked lanes.
+type Unplaceable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many they are.
+	QueueDepth          *int64 `protobuf:"varint,1,opt,name=queue_depth,json=queueDepth,proto3,oneof" json:"queue_depth,omitempty"`
+	QueueDepthEstimated *bool  `protobuf:"varint,2,opt,name=queue_depth_estimated,json=queueDepthEstimated,proto3,oneof" json:"queue_depth_estimated,omitempty"`
+	// The one of them that has waited longest.
+	FirstWorkloadId *string `protobuf:"bytes,3,opt,name=first_workload_id,json=firstWorkloadId,proto3,oneof" json:"first_workload_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Unplaceable) Reset() {
+	*x = Unplaceable{}
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unplaceable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unplaceable) ProtoMessage() {}
+
+func (x *Unplaceable) ProtoReflect() protoreflect.Message {
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unplaceable.ProtoReflect.Descriptor instead.
+func (*Unplaceable) Descriptor() ([]byte, []int) {
+	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Unplaceable) GetQueueDepth() int64 {
+	if x != nil && x.QueueDepth != nil {
+		return *x.QueueDepth
+	}
+	return 0
+}
+
+func (x *Unplaceable) GetQueueDepthEstimated() bool {
+	if x != nil && x.QueueDepthEstimated != nil {
+		return *x.QueueDepthEstimated
+	}
+	return false
+}
+
+func (x *Unplaceable) GetFirstWorkloadId() string {
+	if x != nil && x.FirstWorkloadId != nil {
+		return *x.FirstWorkloadId
+	}
+	return ""
 }
 
 var File_niyanta_v1_customer_service_proto protoreflect.FileDescriptor
@@ -1438,19 +1511,29 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\a_placedB\x0e\n" +
 	"\f_p50_secondsB\x0e\n" +
 	"\f_p95_secondsB\x0e\n" +
-	"\f_p99_seconds\"\xf2\x02\n" +
+	"\f_p99_seconds\"\xc2\x03\n" +
 	"\tTypeDepth\x12(\n" +
 	"\rworkload_type\x18\x01 \x01(\tH\x00R\fworkloadType\x88\x01\x01\x12$\n" +
 	"\vqueue_depth\x18\x02 \x01(\x03H\x01R\n" +
 	"queueDepth\x88\x01\x01\x120\n" +
 	"\x11running_workloads\x18\x03 \x01(\x03H\x02R\x10runningWorkloads\x88\x01\x01\x12I\n" +
 	"\x10oldest_queued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x03R\x0eoldestQueuedAt\x88\x01\x01\x123\n" +
-	"\x13oldest_wait_seconds\x18\x05 \x01(\x01H\x04R\x11oldestWaitSeconds\x88\x01\x01B\x10\n" +
+	"\x13oldest_wait_seconds\x18\x05 \x01(\x01H\x04R\x11oldestWaitSeconds\x88\x01\x01\x12>\n" +
+	"\vunplaceable\x18\x06 \x01(\v2\x17.niyanta.v1.UnplaceableH\x05R\vunplaceable\x88\x01\x01B\x10\n" +
 	"\x0e_workload_typeB\x0e\n" +
 	"\f_queue_depthB\x14\n" +
 	"\x12_running_workloadsB\x13\n" +
 	"\x11_oldest_queued_atB\x16\n" +
-	"\x14_oldest_wait_seconds2\xb4\x02\n" +
+	"\x14_oldest_wait_secondsB\x0e\n" +
+	"\f_unplaceable\"\xdd\x01\n" +
+	"\vUnplaceable\x12$\n" +
+	"\vqueue_depth\x18\x01 \x01(\x03H\x00R\n" +
+	"queueDepth\x88\x01\x01\x127\n" +
+	"\x15queue_depth_estimated\x18\x02 \x01(\bH\x01R\x13queueDepthEstimated\x88\x01\x01\x12/\n" +
+	"\x11first_workload_id\x18\x03 \x01(\tH\x02R\x0ffirstWorkloadId\x88\x01\x01B\x0e\n" +
+	"\f_queue_depthB\x18\n" +
+	"\x16_queue_depth_estimatedB\x14\n" +
+	"\x12_first_workload_id2\xb4\x02\n" +
 	"\x0fCustomerService\x12Y\n" +
 	"\vGetCustomer\x12\x1e.niyanta.v1.GetCustomerRequest\x1a\x19.niyanta.v1.CustomerUsage\"\x0f\xaa\xbb\x18\vgetCustomer\x12h\n" +
 	"\x10GetCustomerStats\x12#.niyanta.v1.GetCustomerStatsRequest\x1a\x19.niyanta.v1.CustomerStats\"\x14\xaa\xbb\x18\x10getCustomerStats\x12\\\n" +
@@ -1468,7 +1551,7 @@ func file_niyanta_v1_customer_service_proto_rawDescGZIP() []byte {
 	return file_niyanta_v1_customer_service_proto_rawDescData
 }
 
-var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*GetCustomerRequest)(nil),      // 0: niyanta.v1.GetCustomerRequest
 	(*CustomerUsage)(nil),           // 1: niyanta.v1.CustomerUsage
@@ -1487,38 +1570,40 @@ var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*TierDepth)(nil),               // 14: niyanta.v1.TierDepth
 	(*Waited)(nil),                  // 15: niyanta.v1.Waited
 	(*TypeDepth)(nil),               // 16: niyanta.v1.TypeDepth
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*Unplaceable)(nil),             // 17: niyanta.v1.Unplaceable
+	(*timestamppb.Timestamp)(nil),   // 18: google.protobuf.Timestamp
 }
 var file_niyanta_v1_customer_service_proto_depIdxs = []int32{
 	2,  // 0: niyanta.v1.CustomerUsage.limits:type_name -> niyanta.v1.CustomerLimits
 	3,  // 1: niyanta.v1.CustomerUsage.retention:type_name -> niyanta.v1.RetentionDays
 	4,  // 2: niyanta.v1.CustomerUsage.usage:type_name -> niyanta.v1.CustomerUsageFigures
-	17, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
-	17, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
+	18, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
+	18, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: niyanta.v1.CustomerUsage.deleting:type_name -> niyanta.v1.DeletionProgress
-	17, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
+	18, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
 	8,  // 7: niyanta.v1.CustomerStats.summary:type_name -> niyanta.v1.StatsSummary
 	9,  // 8: niyanta.v1.CustomerStats.by_day:type_name -> niyanta.v1.DayStats
 	10, // 9: niyanta.v1.CustomerStats.by_hour:type_name -> niyanta.v1.HourStats
 	11, // 10: niyanta.v1.CustomerStats.by_workload_type:type_name -> niyanta.v1.TypeStats
-	17, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
-	17, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	18, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
+	18, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
 	14, // 13: niyanta.v1.QueueDepth.by_tier:type_name -> niyanta.v1.TierDepth
 	16, // 14: niyanta.v1.QueueDepth.by_workload_type:type_name -> niyanta.v1.TypeDepth
-	17, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	18, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
 	15, // 16: niyanta.v1.TierDepth.waited:type_name -> niyanta.v1.Waited
-	17, // 17: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
-	0,  // 18: niyanta.v1.CustomerService.GetCustomer:input_type -> niyanta.v1.GetCustomerRequest
-	6,  // 19: niyanta.v1.CustomerService.GetCustomerStats:input_type -> niyanta.v1.GetCustomerStatsRequest
-	12, // 20: niyanta.v1.CustomerService.GetQueueDepth:input_type -> niyanta.v1.GetQueueDepthRequest
-	1,  // 21: niyanta.v1.CustomerService.GetCustomer:output_type -> niyanta.v1.CustomerUsage
-	7,  // 22: niyanta.v1.CustomerService.GetCustomerStats:output_type -> niyanta.v1.CustomerStats
-	13, // 23: niyanta.v1.CustomerService.GetQueueDepth:output_type -> niyanta.v1.QueueDepth
-	21, // [21:24] is the sub-list for method output_type
-	18, // [18:21] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	18, // 17: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	17, // 18: niyanta.v1.TypeDepth.unplaceable:type_name -> niyanta.v1.Unplaceable
+	0,  // 19: niyanta.v1.CustomerService.GetCustomer:input_type -> niyanta.v1.GetCustomerRequest
+	6,  // 20: niyanta.v1.CustomerService.GetCustomerStats:input_type -> niyanta.v1.GetCustomerStatsRequest
+	12, // 21: niyanta.v1.CustomerService.GetQueueDepth:input_type -> niyanta.v1.GetQueueDepthRequest
+	1,  // 22: niyanta.v1.CustomerService.GetCustomer:output_type -> niyanta.v1.CustomerUsage
+	7,  // 23: niyanta.v1.CustomerService.GetCustomerStats:output_type -> niyanta.v1.CustomerStats
+	13, // 24: niyanta.v1.CustomerService.GetQueueDepth:output_type -> niyanta.v1.QueueDepth
+	22, // [22:25] is the sub-list for method output_type
+	19, // [19:22] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_niyanta_v1_customer_service_proto_init() }
@@ -1542,13 +1627,14 @@ func file_niyanta_v1_customer_service_proto_init() {
 	file_niyanta_v1_customer_service_proto_msgTypes[14].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[15].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_niyanta_v1_customer_service_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_niyanta_v1_customer_service_proto_rawDesc), len(file_niyanta_v1_customer_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

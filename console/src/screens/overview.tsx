@@ -2,7 +2,8 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { Link } from "react-router";
 import { config, lanes, listOf, ownCustomer, queueDepth, ready, series, statistics, workers } from "../api/queries";
-import type { CustomerStats, Lane, QueueDepth, Waited } from "../api/types";
+import type { CustomerStats, Lane, QueueDepth, Unplaceable, Waited } from "../api/types";
+import { stuckItems } from "../lib/stuck";
 import { writeFilters, type Filters } from "../lib/filters";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
@@ -48,7 +49,7 @@ function Tiles({ q }: { q: QueueDepth }) {
 }
 
 export function Depth({ q }: { q: QueueDepth }) {
-  const groups: [string, { name: string; queue_depth: number; running_workloads: number; oldest_wait_seconds?: number; waited?: Waited; to?: string }[]][] = [];
+  const groups: [string, { name: string; queue_depth: number; running_workloads: number; oldest_wait_seconds?: number; waited?: Waited; unplaceable?: Unplaceable; to?: string }[]][] = [];
   if (q.by_tier) groups.push(["Tier", q.by_tier.map((t) => ({ ...t, name: t.tier }))]);
   groups.push(["Type", q.by_workload_type.slice(0, 12).map((t) => ({ ...t, name: t.workload_type, to: `/workloads?${new URLSearchParams({ type: t.workload_type })}` }))]);
   return (
@@ -65,7 +66,10 @@ export function Depth({ q }: { q: QueueDepth }) {
               <tbody>
                 {rows.map((r) => (
                   <tr key={r.name}>
-                    <td>{r.to ? <Link to={r.to}>{r.name}</Link> : r.name}</td>
+                    <td>
+                      {r.to ? <Link to={r.to}>{r.name}</Link> : r.name}
+                      {r.unplaceable && <> <Link to={`/workloads/${r.unplaceable.first_workload_id}`}>{number(r.unplaceable.queue_depth)} that no worker can run</Link></>}
+                    </td>
                     <td className="r num">{number(r.queue_depth)}</td>
                     <td className="r num">{r.oldest_wait_seconds === undefined ? "–" : duration(r.oldest_wait_seconds * 1000)}</td>
                     <td className="r num">{number(r.running_workloads)}</td>
@@ -150,8 +154,9 @@ function useQuarantined(): Item | undefined {
 
 function OwnAttention() {
   const c = useQuery(ownCustomer());
+  const depth = useQuery(queueDepth());
   const poison = useQuarantined();
-  const items: Item[] = [];
+  const items: Item[] = stuckItems(depth.data?.by_workload_type ?? []);
   if (c.data) {
     const { limits, usage, suspended_at } = c.data;
     if (suspended_at) items.push(["The customer is suspended: nothing new is placed", "/workloads?status=PENDING"]);
@@ -159,7 +164,7 @@ function OwnAttention() {
     if (usage.current_queue_depth >= limits.max_queue_depth) items.push(["The queue is full: submissions are refused", "/workloads?status=PENDING"]);
   }
   if (poison) items.push(poison);
-  return <Needs items={items} known={c.isSuccess} />;
+  return <Needs items={items} known={c.isSuccess && depth.isSuccess} />;
 }
 
 function Needs({ items, known }: { items: Item[]; known: boolean }) {

@@ -27,6 +27,7 @@ const (
 type forecast struct {
 	*snapshot
 	types map[string]*typeQueue
+	stuck map[domain.CustomerID]map[string]Stuck // by customer and type
 
 	mu sync.Mutex // protects the explainer and since
 	// since counts, for each type, the submissions estimated from this forecast.
@@ -86,13 +87,19 @@ func (s *Service) makeForecast(ctx context.Context) (*forecast, error) {
 	for i := range whole {
 		whole[i].Lane = snap.lanes[i].ID
 	}
-	counts, _, err := s.deps.Insight.Ahead(ctx, whole, forecastLimit)
+	counts, exact, err := s.deps.Insight.Ahead(ctx, whole, forecastLimit)
 	if err != nil {
 		return nil, err
 	}
-	f := &forecast{snapshot: snap, types: map[string]*typeQueue{}, since: map[string]int{}}
+	f := &forecast{
+		snapshot: snap, types: map[string]*typeQueue{}, since: map[string]int{},
+		stuck: map[domain.CustomerID]map[string]Stuck{},
+	}
 	for i, n := range counts {
 		l := &snap.lanes[i]
+		if !snap.explainer.Placeable(l) {
+			f.addStuck(l, &snap.first[i], n, exact)
+		}
 		if snap.blocked(l) {
 			continue
 		}
