@@ -68,7 +68,7 @@ export function Depth({ q }: { q: QueueDepth }) {
                   <tr key={r.name}>
                     <td>
                       {r.to ? <Link to={r.to}>{r.name}</Link> : r.name}
-                      {r.unplaceable && <> <Link to={`/workloads/${r.unplaceable.first_workload_id}`}>{number(r.unplaceable.queue_depth)} that no worker can run</Link></>}
+                      {r.unplaceable && <> · <Link to={`/workloads/${r.unplaceable.first_workload_id}`}>{number(r.unplaceable.queue_depth)} that no worker can run</Link></>}
                     </td>
                     <td className="r num">{number(r.queue_depth)}</td>
                     <td className="r num">{r.oldest_wait_seconds === undefined ? "–" : duration(r.oldest_wait_seconds * 1000)}</td>
