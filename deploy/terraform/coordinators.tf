@@ -14,6 +14,9 @@ locals {
     })
   }
 
+  # What coordinators and workers begin with.
+  prepare = templatefile("${path.module}/templates/prepare.sh", { region = var.region })
+
   pools = jsonencode([{
     name = var.pool.name
     types = concat(
@@ -77,6 +80,7 @@ resource "aws_launch_template" "coordinator" {
 
   user_data = base64encode(templatefile("${path.module}/templates/coordinator.sh", {
     fetch            = local.fetch["coordinator"]
+    prepare          = local.prepare
     region           = var.region
     api_port         = local.api_port
     pools            = local.pools

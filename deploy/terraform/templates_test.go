@@ -91,7 +91,7 @@ func render(t *testing.T, name string, values map[string]cty.Value) string {
 func text(s string) cty.Value { return cty.StringVal(s) }
 
 var variables = map[string]cty.Value{
-	"region": text("eu-central-1"), "fetch": text("true"), "api_port": cty.NumberIntVal(8080),
+	"region": text("eu-central-1"), "fetch": text("true"), "prepare": text("true"), "api_port": cty.NumberIntVal(8080),
 	"pools": text(`[{"name":"main","types":["sleep","exec","exec:sh"],"slots":10,"min_workers":1,` +
 		`"max_workers":9}]`),
 	"postgres_secret": text("arn:p"), "nats_secret": text("arn:n"), "admin_secret": text("arn:a"),
@@ -116,6 +116,7 @@ func with(name string, v cty.Value) map[string]cty.Value {
 func TestTemplates_Rendered_AreScriptsOfAShell(t *testing.T) {
 	for name, values := range map[string]map[string]cty.Value{
 		"coordinator.sh": variables, "worker.sh": variables, "nats.sh": variables, "fetch.sh": variables,
+		"prepare.sh":      variables,
 		"coordinator.sh ": with("scaler_secret", text("")), "worker.sh ": with("spot", cty.False),
 		"coordinator.sh  ": with("replicas", cty.ListValEmpty(cty.String)),
 	} {
@@ -125,6 +126,16 @@ func TestTemplates_Rendered_AreScriptsOfAShell(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s: %s\n%s", name, out, script)
 		assert.NotContains(t, script, "%{", name)
+	}
+}
+
+func TestMachines_ThatReadSecrets_PrepareBefore(t *testing.T) {
+	for _, name := range []string{"coordinator.sh", "worker.sh"} {
+		script := render(t, name, with("prepare", text(render(t, "prepare.sh", variables))))
+		made, read := strings.Index(script, "\nsecret() {"), strings.Index(script, "\nsecret 'arn:")
+		assert.Positive(t, made, name)
+		assert.Greater(t, read, made, name)
+		assert.Contains(t, script, "--region 'eu-central-1' --secret-id", name)
 	}
 }
 

@@ -12,7 +12,7 @@ resource "aws_launch_template" "worker" {
 
   user_data = base64encode(templatefile("${path.module}/templates/worker.sh", {
     fetch           = local.fetch["worker"]
-    region          = var.region
+    prepare         = local.prepare
     url             = local.url
     nats_secret     = aws_secretsmanager_secret.this["nats-url"].arn
     worker_secret   = aws_secretsmanager_secret.this["worker-key"].arn

@@ -3,18 +3,8 @@
 set -euo pipefail
 
 ${fetch}
-id -u niyanta >/dev/null 2>&1 || useradd --system --shell /sbin/nologin niyanta
-install -d -m 0750 -o root -g niyanta /etc/niyanta /etc/niyanta/secrets
+${prepare}
 curl -fsS --retry 5 -o /etc/niyanta/rds.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
-
-# secret ARN NAME: writes a secret to a file that only root and the service read.
-secret() {
-  local value
-  value=$(aws secretsmanager get-secret-value --region '${region}' --secret-id "$1" --query SecretString --output text)
-  (umask 077 && printf '%s' "$value" > "/etc/niyanta/secrets/$2")
-  chown root:niyanta "/etc/niyanta/secrets/$2"
-  chmod 0640 "/etc/niyanta/secrets/$2"
-}
 secret '${postgres_secret}' postgres-url
 secret '${nats_secret}' nats-url
 secret '${admin_secret}' admin-key
