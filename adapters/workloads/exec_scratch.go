@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/niyanta/niyanta/adapters/internal/folder"
 )
 
 // scratchPrefix is the prefix of the folders in which workers keep the scratch directories of their
@@ -39,7 +41,7 @@ func newScratchRoom(asOther bool) (*scratchRoom, error) {
 		if path, err = os.MkdirTemp(parent, scratchPrefix); err != nil {
 			return nil, fmt.Errorf("scratch directories: %w", err)
 		}
-		lock := lockedFolder(path)
+		lock := folder.Lock(path)
 		if lock == nil {
 			continue // another worker removed it before it was locked
 		}
@@ -51,25 +53,6 @@ func newScratchRoom(asOther bool) (*scratchRoom, error) {
 		return &scratchRoom{path, lock}, nil
 	}
 	return nil, errors.New("scratch directories: other workers sweep what this one makes")
-}
-
-// lockedFolder opens and locks a folder. It returns nil if the folder is locked or does not exist
-// any more.
-func lockedFolder(path string) *os.File {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	f := os.NewFile(uintptr(fd), path)
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		held, err1 := f.Stat()
-		there, err2 := os.Lstat(path)
-		if err1 == nil && err2 == nil && os.SameFile(held, there) {
-			return f
-		}
-	}
-	_ = f.Close() // unlocks it
-	return nil
 }
 
 // scratchParent returns the folder for temporary files. With asOther it returns one that every user
@@ -107,7 +90,7 @@ func sweepScratch(parent string) (swept int, err error) {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), scratchPrefix) || e.Name() == usersFolder || !ownedFolder(path) {
 			continue
 		}
-		lock := lockedFolder(path)
+		lock := folder.Lock(path)
 		if lock == nil {
 			continue // its worker is alive
 		}

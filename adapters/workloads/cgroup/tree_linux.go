@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/niyanta/niyanta/adapters/internal/folder"
 )
 
 // prefix is the prefix of the folder of a worker's groups.
@@ -70,7 +72,7 @@ func newTree(version int, of map[string]string) (*Tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.lock = locked(first); t.lock == nil {
+		if t.lock = folder.Lock(first); t.lock == nil {
 			continue // another worker removed it before it was locked
 		}
 		t.name = filepath.Base(first)
@@ -111,7 +113,7 @@ func (t *Tree) sweep() {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
 			continue
 		}
-		lock := locked(filepath.Join(t.parents[0], e.Name()))
+		lock := folder.Lock(filepath.Join(t.parents[0], e.Name()))
 		if lock == nil {
 			continue // its worker lives
 		}
@@ -151,23 +153,6 @@ func removeFolder(path string) error {
 			return &os.PathError{Op: "rmdir", Path: path, Err: err}
 		}
 	}
-}
-
-// locked opens and locks a folder. It returns nil if the folder is locked or gone.
-func locked(path string) *os.File {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		held, err1 := f.Stat()
-		there, err2 := os.Lstat(path)
-		if err1 == nil && err2 == nil && os.SameFile(held, there) {
-			return f
-		}
-	}
-	_ = f.Close() // unlocks it
-	return nil
 }
 
 // write writes a file of a group. It must exist.

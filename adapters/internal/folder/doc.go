@@ -1,0 +1,2 @@
+// Package folder locks folders, so that other processes see whether the owner of one is alive.
+package folder
