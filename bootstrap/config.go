@@ -212,8 +212,7 @@ type Config struct {
 	// CUDA_VISIBLE_DEVICES names by the id, comma separated; "none": none. Empty: those of the
 	// machine. In a server its first worker has them.
 	WorkerDevices string `env:"WORKER_DEVICES" roles:"dev server worker"`
-	// What else workloads may reserve, as name=amount,name=amount. In a server its first worker has
-	// it.
+	// What else workloads may reserve, as name=amount, comma separated. Of a server: its first worker.
 	WorkerResources string `env:"WORKER_RESOURCES" roles:"dev server worker"`
 	// Run the worker as the child of a supervisor that certifies its death, so that its work moves
 	// at once. Switch it off for debuggers only.
@@ -231,6 +230,9 @@ type Config struct {
 	// worker does not start), by process limits and the worker's own looks ("rlimit"), not at all
 	// ("none"), or by control groups where the worker may make them and by "rlimit" elsewhere ("auto").
 	ExecLimits string `env:"EXEC_LIMITS" envDefault:"auto" roles:"dev server worker"`
+	// Whether each program runs in PID and mount namespaces of its own: "auto" is where the worker may
+	// make them. With "required" it does not start where it may not.
+	ExecNamespaces string `env:"EXEC_NAMESPACES" envDefault:"auto" choices:"auto required none" roles:"dev server worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
 	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev server worker"`
 

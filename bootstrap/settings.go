@@ -28,6 +28,7 @@ var shown = map[string]bool{
 	"SCALER_POOL": true, "SCALER_HTTP_ADDR": true, "AWS_AUTOSCALING_GROUP": true, "AWS_LIFECYCLE_HOOK": true,
 	"AWS_METRIC_NAMESPACE": true,
 	"EXEC_ALLOW":           true, "EXEC_ENV": true, "EXEC_UIDS": true, "EXEC_LIMITS": true,
+	"EXEC_NAMESPACES":            true,
 	"ANTI_AFFINITY_ACROSS_TYPES": true, "SCHEDULER_POLICY": true, "LOG_FORMAT": true, "METRICS_CUSTOMERS": true,
 }
 

@@ -94,6 +94,7 @@ func newWorker(
 	}
 	offer, err := workloads.New(workloads.Options{
 		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, ExecLimits: cfg.ExecLimits,
+		ExecNamespaces:   cfg.ExecNamespaces,
 		Slots:            cfg.WorkerSlots,
 		Dumpable:         process.InForce() == process.ProtectionNone,
 		OnlyPrograms:     process.HasShed(), // a server, which starts nothing else

@@ -40,6 +40,7 @@ type host struct {
 	allow     allowList
 	users     *users // nil: programs run as the worker's user
 	room      *scratchRoom
+	boxes     *boxes // nil: programs run in the worker's namespaces
 	limits    *limiter
 	log       *slog.Logger
 	killGrace time.Duration
@@ -58,6 +59,7 @@ type program struct {
 	scratch string // a directory of its own, removed by Close
 	family  identity
 	bounds  *bounds
+	box     *enclosed // nil without namespaces of its own
 	talk    atomic.Pointer[conversation]
 	told    atomic.Bool // the program was told to stop
 	lasting bool        // processes of the run could not be killed, so its user must not be used again
@@ -127,7 +129,10 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	err = p.start(cmd, ended)
+	defer p.closeBox()
+	if err = p.enclose(cmd); err == nil {
+		err = p.start(cmd, ended)
+	}
 	_ = child.Close() // the child has its own copy
 	if err != nil {
 		return "", startError(err)
@@ -140,12 +145,13 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 		p.log.Error("processes of a run could not be killed", "workload_id", string(p.task.WorkloadID),
 			"generation", p.task.Generation, "program", p.in.Command[0], "error", left)
 	}
-	used, over := p.bounds.finish(cmd.ProcessState)
+	end := p.ending(cmd.ProcessState)
+	used, over := p.bounds.finish(end)
 	progress.Used(used)
 	talk.finish(pipeGrace)
 	stdout.flush()
 	stderr.flush()
-	return p.result(ctx, cmd.ProcessState, err, over, stdout, stderr)
+	return p.result(ctx, end, err, over, stdout, stderr)
 }
 
 // start starts the program from a thread of its own that lives until ended is closed. The thread
@@ -157,7 +163,7 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		err := forbidNewPrivileges()
 		if err == nil {
-			err = kin.begin(&p.family, func() (int, error) { return p.bounds.start(cmd) })
+			err = p.launch(cmd)
 		}
 		started <- err
 		if err == nil {
@@ -178,7 +184,7 @@ func (p *program) await(ctx context.Context, talk *conversation) error {
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		awaitExit(pid)
+		p.awaitProgram()
 	}()
 	watched := make(chan struct{})
 	go func() {
@@ -202,6 +208,9 @@ func (p *program) await(ctx context.Context, talk *conversation) error {
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL) // an error means that the group is empty
 	err := p.bounds.kill()
+	if p.family.boxed && !within(pipeGrace, exited) {
+		_ = unix.Kill(p.family.child, unix.SIGKILL) // its init hangs; it is not reaped
+	}
 	<-exited
 	<-watched
 	return err

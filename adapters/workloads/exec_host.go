@@ -3,6 +3,7 @@
 package workloads
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,11 +56,16 @@ func newHost(o Options, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	boxes, err := newBoxes(o.ExecNamespaces, users, room, log)
+	if err != nil {
+		return nil, errors.Join(err, room.close())
+	}
 	limits, err := newLimiter(o.ExecLimits, log)
 	if err != nil {
 		return nil, errors.Join(err, room.close())
 	}
-	return &host{allow: allow, users: users, room: room, limits: limits, log: log, killGrace: defaultKillGrace}, nil
+	return &host{allow: allow, users: users, room: room, boxes: boxes, limits: limits, log: log,
+		killGrace: defaultKillGrace}, nil
 }
 
 // close removes what runs have left. No run may be under way.
@@ -67,11 +73,17 @@ func (h *host) close() error { return errors.Join(h.limits.close(), h.room.close
 
 // isolation returns and logs what protects the worker and other runs from a program.
 func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
+	boxed := h.boxes.protect(h.users != nil)
 	switch {
 	case h.users != nil:
-		log.Info("every program runs as a user of its own", "exec_isolation", string(IsolationUser),
+		how := cmp.Or(boxed, IsolationUser)
+		log.Info("every program runs as a user of its own", "exec_isolation", string(how),
 			"first_uid", h.users.first, "last_uid", h.users.last)
-		return IsolationUser
+		return how
+	case boxed != "":
+		log.Info("programs run as the worker's user, but reach neither the worker nor each other, only its files",
+			"exec_isolation", string(boxed))
+		return boxed
 	case !dumpable && !mayTrace():
 		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into "+
 			"other programs",

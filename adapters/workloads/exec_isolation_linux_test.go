@@ -48,7 +48,8 @@ func TestExec_AsAUserOfItsOwn_ReachesNeitherTheWorkerNorOtherRuns(t *testing.T) 
 	requireRoot(t)
 	secret := filepath.Join(t.TempDir(), "worker-key")
 	require.NoError(t, os.WriteFile(secret, []byte("canary"), 0o600))
-	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "2000010000-2000010010", Slots: 10})
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "2000010000-2000010010", ExecNamespaces: "none",
+		Slots: 10})
 	other, pid := background(t, h, `echo canary > secret; echo $$; exec sleep 300`)
 	f, err := os.Open(secret)
 	require.NoError(t, err)
@@ -146,10 +147,12 @@ func TestExec_WhenARunEnds_LeavesNoProcesses(t *testing.T) {
 
 func TestExec_AsAUserOfItsOwn_HidingDoesNotHelp(t *testing.T) {
 	requireRoot(t)
-	h := testHost(t, Options{ExecAllow: []string{"sh"}})
-	for escape, script := range hidden {
-		for end, cause := range ends {
-			t.Run(escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })
+	for _, namespaces := range []string{"auto", "none"} {
+		h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecNamespaces: namespaces})
+		for escape, script := range hidden {
+			for end, cause := range ends {
+				t.Run(namespaces+", "+escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })
+			}
 		}
 	}
 }
@@ -169,6 +172,7 @@ func outlive(t *testing.T, h *host, script string, cause error) {
 	tk := shell(t, script)
 	go func() { _, err := run(ctx, w, tk, p); done <- err }()
 	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
+	space := namespaceOf(w)
 	ended := time.Now()
 	if cause != nil {
 		cancel(cause)
@@ -179,9 +183,10 @@ func outlive(t *testing.T, h *host, script string, cause error) {
 	assert.Empty(t, (&identity{mark: w.mark, uid: w.family.uid, own: w.family.own}).claim())
 	pid, err := strconv.Atoi(strings.Split(p.text("stdout"), "\n")[0])
 	require.NoError(t, err)
-	if left, ok := readProc(pid); ok {
+	if left, ok := readProc(pid); ok && !w.family.boxed { // in a box, the id is another one
 		assert.True(t, left.ended(), "%+v", left)
 	}
+	assert.Empty(t, processesIn(t, space))
 	assert.NoDirExists(t, w.scratch)
 }
 
@@ -208,7 +213,7 @@ func TestExec_WhenTheProcessIsTheWorkersOwn_HidingDoesNotHelpAndOrphansAreReaped
 			if c.how != "by itself" {
 				c.script += "\nwait; while :; do sleep 1; done"
 			}
-			b, err := exec.Command(self, "keep", c.users, c.how, c.script).CombinedOutput()
+			b, err := exec.Command(self, "keep", c.users+",none", c.how, c.script).CombinedOutput()
 			require.NoError(t, err, string(b))
 			pid, left, ok := strings.Cut(strings.TrimSpace(string(b)), " ")
 			require.True(t, ok, string(b))
@@ -262,7 +267,7 @@ func TestUsers_ConcurrentRunsOfSeveralWorkers_NeverShareOne(t *testing.T) {
 
 func TestExec_AsAUserOfItsOwn_AStormOfForksEndsWithItsRun(t *testing.T) {
 	requireRoot(t)
-	h := testHost(t, Options{ExecAllow: []string{"sh"}})
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecNamespaces: "none"})
 	storm := `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
 		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$`
 	for range 5 {
@@ -410,12 +415,26 @@ func TestIsolation_SaysWhatIsInForce(t *testing.T) {
 	require.NoError(t, offer.Close())
 	offer, err = New(Options{ExecAllow: []string{"sh"}}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	want := IsolationDumpable
+	plain, boxed := IsolationDumpable, IsolationNamespaces
 	if missingCapabilities() == "" {
-		want = IsolationUser
+		plain, boxed = IsolationUser, IsolationNamespacesUser
 	}
-	assert.Equal(t, want, offer.Isolation)
+	assert.Contains(t, []Isolation{plain, boxed}, offer.Isolation)
 	require.NoError(t, offer.Close())
+	offer, err = New(Options{ExecAllow: []string{"sh"}, ExecNamespaces: "none"}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	assert.Equal(t, plain, offer.Isolation)
+	require.NoError(t, offer.Close())
+	if boxesWork(t) {
+		offer, err = New(Options{ExecAllow: []string{"sh"}, ExecNamespaces: "required"}, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		assert.Equal(t, boxed, offer.Isolation)
+		require.NoError(t, offer.Close())
+	}
+	for _, s := range []string{"", "auto", "required", "none"} {
+		require.NoError(t, ValidateNamespaces(s))
+	}
+	require.Error(t, ValidateNamespaces("yes"))
 	offer, err = New(Options{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Empty(t, offer.Isolation)

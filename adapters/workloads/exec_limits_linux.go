@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -247,7 +248,7 @@ func (b *bounds) checkMemory() error {
 		}
 		return nil
 	}
-	members := b.family.claim()
+	members := b.programs()
 	used := resident(members)
 	if limit > 0 && used > limit { // pages that processes share were counted for each
 		used = proportional(members, used)
@@ -285,10 +286,15 @@ func (b *bounds) members() (pids []int) {
 		pids, _ = b.group.Processes() // an error means that the group is gone
 		return pids
 	}
-	for _, p := range b.family.claim() {
+	for _, p := range b.programs() {
 		pids = append(pids, p.pid)
 	}
 	return pids
+}
+
+// programs returns the processes of the run, without the init of its box.
+func (b *bounds) programs() []proc {
+	return slices.DeleteFunc(b.family.claim(), func(p proc) bool { return b.family.boxed && p.pid == b.family.child })
 }
 
 // kill kills what the control group holds, so that nothing that the program started is left.
@@ -301,7 +307,7 @@ func (b *bounds) kill() error {
 
 // finish returns what the run has used, and how it went over a limit, or nil. The program must have
 // been reaped and the watch must have ended.
-func (b *bounds) finish(state *os.ProcessState) (used domain.Consumption, over error) {
+func (b *bounds) finish(end ending) (used domain.Consumption, over error) {
 	var cpu time.Duration
 	memory := b.peak
 	switch {
@@ -311,9 +317,9 @@ func (b *bounds) finish(state *os.ProcessState) (used domain.Consumption, over e
 			b.over = b.overMemory(u.Memory)
 		}
 		cpu, memory = u.CPU, u.Memory
-	case state != nil:
-		cpu = state.UserTime() + state.SystemTime()
-		memory = max(memory, peakOf(state))
+	case end.known:
+		cpu = end.cpu
+		memory = max(memory, end.peak)
 		limit := int64(b.limits.MemoryMB) << 20
 		if b.how == LimitsRlimit && limit > 0 && memory > limit && b.over == nil {
 			b.over = b.overMemory(memory)

@@ -143,7 +143,7 @@ func TestExec_AForkBomb_IsBoundedAndEndsWithItsRun(t *testing.T) {
 
 func TestExec_WithControlGroups_HidingDoesNotHelpWithoutUsersEither(t *testing.T) {
 	requireGroups(t)
-	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "none", ExecLimits: "cgroup"})
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "none", ExecNamespaces: "none", ExecLimits: "cgroup"})
 	for escape, script := range hidden {
 		for end, cause := range ends {
 			t.Run(escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })

@@ -70,10 +70,21 @@ var neededCapabilities = []struct {
 	{unix.CAP_KILL, "CAP_KILL"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETUID, "CAP_SETUID"},
 }
 
-func missingCapabilities() string {
+// hasCapability reports whether this process may use a capability.
+func hasCapability(bit uint) bool {
+	data, err := capabilities()
+	return err == nil && data[bit/32].Effective&(1<<(bit%32)) != 0
+}
+
+func capabilities() (data [2]unix.CapUserData, err error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
+	err = unix.Capget(&header, &data[0])
+	return data, err
+}
+
+func missingCapabilities() string {
+	data, err := capabilities()
+	if err != nil {
 		return "the means to see its capabilities"
 	}
 	var missing []string

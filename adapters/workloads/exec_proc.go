@@ -18,6 +18,8 @@ func (p *proc) ended() bool { return p.state == 'Z' || p.state == 'X' }
 type identity struct {
 	mark   string
 	leader int // the program's own pid, its group's and its session's
+	child  int // the process for which this one waits: the program, or the init of its box
+	boxed  bool
 	// since is when the leader started. Older processes are not of the run.
 	since uint64
 	uid   uint32

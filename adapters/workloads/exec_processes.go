@@ -55,12 +55,22 @@ func (f *family) begin(i *identity, start func() (int, error)) error {
 	if err != nil {
 		return err
 	}
-	i.leader = pid
+	i.child = pid
+	if !i.boxed {
+		i.leader = pid
+	}
 	if p, ok := readProc(pid); ok {
 		i.since = p.started
 	}
 	f.started[pid], f.runs[i] = true, true
 	return nil
+}
+
+// lead states the program of a run in a box, which the box has started.
+func (f *family) lead(i *identity, pid int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i.leader = pid
 }
 
 // end kills the remaining processes of a run and removes the run. Last, it calls reap, which must
@@ -83,13 +93,18 @@ func (f *family) end(i *identity, reap func()) error {
 	reap()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.started, i.leader)
+	delete(f.started, i.child)
 	return err
 }
 
 // eradicate kills the processes of a run until none is left.
 func (f *family) eradicate(i *identity) error {
 	deadline := time.Now().Add(eradicateTimeout)
+	if i.boxed {
+		if err := endBox(i.child); err != nil || !i.own {
+			return err
+		}
+	}
 	if i.own {
 		return f.eradicateUser(i, deadline)
 	}
@@ -111,6 +126,20 @@ func (f *family) eradicate(i *identity) error {
 		if looks < needed {
 			time.Sleep(time.Millisecond) // let the killed processes end
 		}
+	}
+	return nil
+}
+
+// endBox kills the init of a box, with which the kernel kills everything in it. The init ends last.
+func endBox(init int) error {
+	_ = unix.Kill(init, unix.SIGKILL) // it is not reaped, so the id is its own
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		awaitExit(init)
+	}()
+	if !within(eradicateTimeout, ended) {
+		return fmt.Errorf("the processes in the namespace of process %d do not end", init)
 	}
 	return nil
 }

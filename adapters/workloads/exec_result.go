@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -21,6 +22,24 @@ const signalled = 128
 // valueLimit bounds the value that a program sends, so that the ends of its output also fit into
 // the result.
 const valueLimit = domain.MaxResult - 5*outputTail
+
+// ending is how a program ended.
+type ending struct {
+	known  bool // otherwise the other fields are zero
+	status syscall.WaitStatus
+	cpu    time.Duration
+	peak   int64 // its highest memory, in bytes; 0 if that is not known
+}
+
+// endingOf returns how a process ended that was reaped.
+func endingOf(state *os.ProcessState) (e ending) {
+	if state == nil {
+		return e
+	}
+	e.status, e.known = state.Sys().(syscall.WaitStatus)
+	e.cpu, e.peak = state.UserTime()+state.SystemTime(), peakOf(state)
+	return e
+}
 
 // execResult is the result of a workload of type exec. What cannot be stored as it is has an
 // encoded form; see keep.go.
@@ -37,19 +56,19 @@ type execResult struct {
 // went over a limit. A program that was told to stop has done its work only if it
 // sent a result. Exit code 0 alone means that it stopped.
 func (p *program) result(
-	ctx context.Context, state *os.ProcessState, err, over error, stdout, stderr *output,
+	ctx context.Context, end ending, err, over error, stdout, stderr *output,
 ) (domain.JSON, error) {
 	if fault := p.talk.Load().fault(); fault != nil {
 		return "", fault
 	}
-	if state == nil {
-		return "", fmt.Errorf("wait for the program: %w", err)
+	if !end.known {
+		return "", transient("signal", fmt.Errorf("how the program ended is not known: %w", err))
 	}
 	if over != nil {
 		return "", transient("resources", over)
 	}
-	code, told := state.ExitCode(), p.told.Load()
-	ws, _ := state.Sys().(syscall.WaitStatus)
+	ws, told := end.status, p.told.Load()
+	code := ws.ExitStatus()
 	switch value := p.talk.Load().value(); {
 	case ws.Signaled() && ctx.Err() != nil, told && code == signalled+int(syscall.SIGTERM), told && code == 0 &&
 		value == nil:

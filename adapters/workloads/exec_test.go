@@ -30,11 +30,16 @@ func testHost(t *testing.T, o Options) *host {
 }
 
 // eachIsolation runs a test with programs as their own users, if this process may do that, and as
-// the user of this process.
+// the user of this process, each in namespaces of their own, if this process may make them, and
+// without.
 func eachIsolation(t *testing.T, f func(t *testing.T, o Options)) {
 	t.Helper()
 	for _, users := range []string{"auto", "none"} {
-		t.Run("users "+users, func(t *testing.T) { f(t, Options{ExecAllow: []string{"sh"}, ExecUsers: users}) })
+		for _, namespaces := range []string{"auto", "none"} {
+			t.Run("users "+users+", namespaces "+namespaces, func(t *testing.T) {
+				f(t, Options{ExecAllow: []string{"sh"}, ExecUsers: users, ExecNamespaces: namespaces})
+			})
+		}
 	}
 }
 

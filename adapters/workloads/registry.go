@@ -26,6 +26,9 @@ type Options struct {
 	ExecUsers string
 	// ExecLimits is how programs are held to their limits: "auto" or "", "cgroup", "rlimit" or "none".
 	ExecLimits string
+	// ExecNamespaces says whether programs run in namespaces of their own: "auto" or "", "required" or
+	// "none".
+	ExecNamespaces string
 	// Slots is the number of runs at the same time.
 	Slots int
 	// Dumpable reports whether other processes of the worker's user can look into the worker.

@@ -20,6 +20,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// roles are what this binary does instead of testing, by its first argument.
+var roles = map[string]func(args []string){}
+
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "speak" {
 		speak()
@@ -32,13 +35,18 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		roles[os.Args[1]](os.Args[2:])
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
 // keep is a worker in its own process. It runs a script as its arguments say, and prints the number
 // of processes that are left.
 func keep(users, how, script string) error {
-	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true},
+	users, namespaces, _ := strings.Cut(users, ",") // "none,none", for example
+	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, ExecNamespaces: namespaces, OnlyPrograms: true},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -281,12 +281,34 @@ func (c *fleet) pidOf(id string, generation int64) int {
 		}
 		for _, l := range log.Logs {
 			if n, err := strconv.Atoi(l.Message); err == nil && l.Generation == generation {
-				pid = n
+				pid = outerPID(n, id, generation)
 			}
 		}
 		return pid != 0
 	}, "the pid in the log")
 	return pid
+}
+
+// outerPID returns the id of a process of a run that calls itself inner, perhaps in a PID namespace of
+// its own, or 0 if there is none.
+func outerPID(inner int, workload string, generation int64) int {
+	statuses, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, status := range statuses {
+		b, err := os.ReadFile(status)
+		_, names, found := strings.Cut(string(b), "\nNSpid:")
+		line, _, _ := strings.Cut(names, "\n")
+		ids := strings.Fields(line)
+		if err != nil || !found || ids[len(ids)-1] != strconv.Itoa(inner) {
+			continue
+		}
+		environ, _ := os.ReadFile(filepath.Join(filepath.Dir(status), "environ")) // not allowed, or gone
+		if strings.Contains(string(environ), "NIYANTA_WORKLOAD_ID="+workload+"\x00") &&
+			strings.Contains(string(environ), "NIYANTA_GENERATION="+strconv.FormatInt(generation, 10)+"\x00") {
+			pid, _ := strconv.Atoi(ids[0]) // the kernel writes numbers
+			return pid
+		}
+	}
+	return 0
 }
 
 func alive(pid int) bool {
@@ -330,10 +352,10 @@ func TestWorker_WhenFrozen_IsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
 func TestWorker_WhenKilled_ItsWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
 	c := newFleet(t)
 	victim := c.worker("victim")
-	long := c.submit("sleep", `{"duration_ms":4000,"steps":40}`)
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
 	pid := c.pidOf(shell, 1)
 	daemon := c.pidOf(c.submit("exec", `{"command":["sh","-c","setsid sleep 300 & echo $!; wait"]}`), 1)
+	long := c.submit("sleep", `{"duration_ms":8000,"steps":80}`)
 	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
 	c.worker("heir")
 	victim.signal(t, syscall.SIGKILL)

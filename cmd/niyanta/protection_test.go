@@ -63,17 +63,22 @@ done | tr '\0' '\n' | grep -c "$NEEDLE"; echo looked; env | grep -c NIYANTA_WORK
 func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 	c := newFleet(t)
 	needle := c.workerKey[:16] // a part of the key, so that the script does not find itself
-	for name, uids := range map[string]string{"uid": "auto", "dumpable": "none"} {
-		if os.Geteuid() != 0 && name == "uid" {
+	for _, trial := range []struct{ uids, namespaces, plain, boxed string }{
+		{"auto", "none", "uid", "uid"}, {"none", "none", "dumpable", "dumpable"},
+		{"auto", "auto", "uid", "namespaces+uid"}, {"none", "auto", "dumpable", "namespaces"},
+	} {
+		if os.Geteuid() != 0 && trial.uids == "auto" {
 			continue // only root may give programs users of their own
 		}
 		c.prepare = nil
-		if os.Geteuid() == 0 && name == "dumpable" {
+		if os.Geteuid() == 0 && trial.uids == "none" {
 			c.prepare = asNobody(t)
 		}
+		name := "w-" + trial.uids + "-" + trial.namespaces
 		_, _ = c.start([]string{
 			"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + name,
-			"NIYANTA_EXEC_ALLOW=sh,no-such-program", "NIYANTA_EXEC_ENV=sh=NEEDLE", "NIYANTA_EXEC_UIDS=" + uids,
+			"NIYANTA_EXEC_ALLOW=sh,no-such-program", "NIYANTA_EXEC_ENV=sh=NEEDLE", "NIYANTA_EXEC_UIDS=" + trial.uids,
+			"NIYANTA_EXEC_NAMESPACES=" + trial.namespaces,
 		}, "worker")
 		var worker niyanta.WorkerInfo
 		c.eventually(func() bool {
@@ -85,7 +90,8 @@ func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 			}
 			return err == nil && worker.WorkerID != ""
 		}, "the worker registers")
-		assert.Equal(t, name, worker.Tags["exec.isolation"])
+		assert.Contains(t, []string{trial.plain, trial.boxed}, worker.Tags["exec.isolation"],
+			"namespaces are used where the kernel allows them")
 		assert.NotEmpty(t, worker.Tags["exec.limits"])
 		assert.Contains(t, worker.Capabilities, "exec:sh")
 		assert.NotContains(t, worker.Capabilities, "exec:no-such-program")
