@@ -24,7 +24,19 @@ func sessionCases() []Case[StoreHarness] {
 			require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, admin))
 		},
 	}
-	var cases []Case[StoreHarness]
+	cases := []Case[StoreHarness]{{
+		"a report names its worker, or none", clause, func(t T, h StoreHarness) {
+			f := given(t, h)
+			w, other := f.worker("w", 5), f.worker("other", 5)
+			for worker, want := range map[domain.WorkerID]domain.Outcome{
+				"": domain.OutcomeApplied, w.ID: domain.OutcomeApplied, other.ID: domain.OutcomeFenced, "none": domain.OutcomeFenced,
+			} {
+				r := report(f.running(w), w, domain.EventComplete, 1)
+				r.WorkerID = worker
+				require.Equal(t, want, f.apply(r)[0].Outcome, "%q", worker)
+			}
+		},
+	}}
 	for how, end := range ends {
 		cases = append(cases, Case[StoreHarness]{"reports of a session that was " + how + " are fenced", clause,
 			func(t T, h StoreHarness) {
@@ -45,7 +57,11 @@ func sessionCases() []Case[StoreHarness] {
 					}
 					rep := report(on, w, r.Event, 1)
 					rep.Lines = []domain.LogLine{{Message: "too late"}}
-					require.Equal(t, domain.OutcomeFenced, f.apply(rep)[0].Outcome, r.Event)
+					named := rep
+					named.WorkerID = w.ID
+					for _, late := range f.apply(rep, named) {
+						require.Equal(t, domain.OutcomeFenced, late.Outcome, r.Event)
+					}
 				}
 				require.Equal(t, a, f.get(a.ID))
 				saved, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1),

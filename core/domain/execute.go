@@ -54,9 +54,10 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	return ""
 }
 
-// live reports whether the session that reports on w is its worker's current session and not DEAD.
+// live reports whether the session that reports on w is its worker's current session and not DEAD. A
+// report that names another worker than w's is not from that session.
 func (y *Tally) live(w *Workload, t *Transition) bool {
-	return y != nil && y.Workers[w.WorkerID].Holds(t.SessionID)
+	return y != nil && (t.WorkerID == "" || t.WorkerID == w.WorkerID) && y.Workers[w.WorkerID].Holds(t.SessionID)
 }
 
 // move counts a transition from w's state to next. A run that is ending keeps its slot.

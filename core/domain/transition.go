@@ -115,7 +115,8 @@ type Transition struct {
 	// SessionID is the holder's session for events FromWorker and for lose (empty: any), and the
 	// new holder's session for assign.
 	SessionID SessionID
-	// WorkerID is the new holder. Only assign uses it.
+	// WorkerID is the new holder for assign. For what a worker reports it is the worker, which saves
+	// the store from looking for it; it may be left out.
 	WorkerID WorkerID
 	// Devices are, for assign, what the run gets of the worker's devices. For linger they are what
 	// the worker says that the run holds.

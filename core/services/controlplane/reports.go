@@ -116,8 +116,9 @@ func judgeLines(lines []ports.LogEntry) (domain.Outcome, string) {
 func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Transition {
 	t := domain.Transition{
 		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
-		Actor:  domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		Reason: r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
+		WorkerID: ref.WorkerID,
+		Actor:    domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
+		Reason:   r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
 	}
 	if r.Event == domain.EventFail {
 		t.Jitter = s.deps.IDs.Float64()
