@@ -195,6 +195,55 @@ func TestReports_WhenPartOfARefusedBatchIsNotAnswered_KeepTheirOrder(t *testing.
 	}
 }
 
+// The end of a short run is committed with its start: an idle worker reports it once.
+func TestReports_WhenAShortRunBegins_CarryItsStartAndEndTogether(t *testing.T) {
+	calls := make(chan []domain.Event, 10)
+	p := &plane{reporting: func(_ context.Context, rs []ports.Report) error {
+		var events []domain.Event
+		for _, r := range rs {
+			events = append(events, r.Event)
+		}
+		calls <- events
+		return nil
+	}}
+	p.commands = make(chan ports.Command, 1)
+	p.register = func(r domain.Registration) error {
+		p.commands <- ports.Command{
+			Kind: ports.CommandAssign, SessionID: r.SessionID, WorkloadID: "wl", Generation: 1,
+			Assignment: &ports.Assignment{WorkloadID: "wl", Type: "t", Generation: 1},
+		}
+		return nil
+	}
+	glanced, closed := make(chan struct{}), make(chan struct{})
+	deps := realDeps(p)
+	deps.Sleep = func(ctx context.Context, d time.Duration) error {
+		if d < time.Millisecond {
+			close(glanced)
+			<-closed
+			d = 500 * time.Millisecond // the run posts its end right after it has closed the handler
+		}
+		return realSleep(ctx, d)
+	}
+	e, err := execution.New(context.Background(), execution.Config{
+		WorkerID: "w", Slots: 1, Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
+			return &script{
+				execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+					<-glanced
+					return "{}", nil
+				},
+				closed: closed,
+			}
+		}},
+	}, deps)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Second) }()
+	require.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, <-calls)
+	stop()
+	require.NoError(t, <-done)
+}
+
 func TestReports_WhenManyShortRunsBegin_CarryStartAndEndTogether(t *testing.T) {
 	const runs = 100
 	var mu sync.Mutex
