@@ -30,38 +30,34 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	if err := b.Check(); err != nil {
 		return nil, err
 	}
-	assigns, reports := false, false
+	assigns := false
 	ids := make([]string, len(b.Transitions))
 	for i := range b.Transitions {
 		ids[i] = string(b.Transitions[i].WorkloadID)
 		assigns = assigns || b.Transitions[i].Event == domain.EventAssign
-		reports = reports || b.Transitions[i].Reported()
 	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	if b.Epoch != 0 || b.NeedsEpoch() {
 		t.queueEpoch(b.Epoch, assigns)
 	}
-	var tally *domain.Tally
+	tally := &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
 	if assigns {
-		tally = t.queueTally(b.Transitions)
+		t.queueTally(tally, b.Transitions)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
-	// Rows are locked in the order of their ids. Otherwise two batches could deadlock.
-	row, from := &workloadTable, "workloads w"
-	if assigns { // what a workload reserves and what its command needs stand in the specs
-		row, from = &assignedRow, "workloads w JOIN workload_specs s USING (workload_id)"
+	row, lock := &workloadTable, lockWorkloads
+	if assigns {
+		row, lock = &assignedRow, lockAssigned
 	}
-	t.queue("SELECT "+row.names("")+" FROM "+from+" WHERE w.workload_id = ANY($1::text[])"+
-		" ORDER BY w.workload_id FOR NO KEY UPDATE OF w", ids).
-		Query(func(rows pgx.Rows) error {
-			ws, err := pgx.CollectRows(rows, row.scanInto)
-			for _, w := range ws {
-				found[w.ID] = w
-			}
-			return err
-		})
-	if reports {
-		tally = t.queueHolders(ids, tally)
-	}
+	t.queue(lock, ids).Query(func(rows pgx.Rows) error {
+		ws, err := pgx.CollectRows(rows, row.scanInto)
+		for _, w := range ws {
+			found[w.ID] = w
+		}
+		return err
+	})
+	t.queueReporters(tally, b.Transitions)
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
@@ -215,12 +211,10 @@ func (t *tx) queueEpoch(epoch int64, assigns bool) {
 
 // queueTally reads what assignments are checked against. Limits and workers are locked, so that
 // they hold at the commit. Counts are not: they grow by assignments only, which take turns.
-func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
-	y := &domain.Tally{
-		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
-		Workers: map[domain.WorkerID]*domain.Worker{}, Held: map[domain.SessionID]int{},
-		Suspects: map[domain.SessionID]int{}, FoundAt: map[domain.SessionID]time.Time{},
-	}
+func (t *tx) queueTally(y *domain.Tally, ts []domain.Transition) {
+	y.MaxConcurrent, y.Running = map[domain.CustomerID]int{}, map[domain.CustomerID]int{}
+	y.Held, y.Suspects = map[domain.SessionID]int{}, map[domain.SessionID]int{}
+	y.FoundAt = map[domain.SessionID]time.Time{}
 	var names, sessions, owners, unowned []string
 	for i := range ts {
 		if ts[i].Event != domain.EventAssign {
@@ -264,18 +258,29 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 			})
 			return err
 		})
-	return y
 }
 
-// queueHolders reads the workers that hold these workloads, into y or into a new tally. It must
-// follow the statement that locks the workloads: then it sees who holds them now.
-func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
-	if y == nil {
-		y = &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
+// queueReporters reads the workers that report on workloads, into y. It must follow the statement
+// that locks the workloads: then it sees whether their sessions are over by now.
+func (t *tx) queueReporters(y *domain.Tally, ts []domain.Transition) {
+	var named, unnamed []string
+	for i := range ts {
+		switch {
+		case !ts[i].Reported():
+		case ts[i].WorkerID != "":
+			named = append(named, string(ts[i].WorkerID))
+		default:
+			unnamed = append(unnamed, string(ts[i].WorkloadID))
+		}
 	}
-	t.queue(selectHolders+" WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))",
-		ids).Query(workersOf(y))
-	return y
+	if len(named) > 0 {
+		slices.Sort(named)
+		t.queue(selectHolders+" WHERE worker_id = ANY($1::text[])", slices.Compact(named)).Query(workersOf(y))
+	}
+	if len(unnamed) > 0 {
+		t.queue(selectHolders+" WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))",
+			unnamed).Query(workersOf(y))
+	}
 }
 
 // holderTable has the columns of a worker that a tally needs.

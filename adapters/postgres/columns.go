@@ -46,6 +46,8 @@ type writes uint
 const (
 	bySubmission writes = 1 << iota
 	byTransition
+	// byUsual is a transition that leaves the columns alone that only few transitions change.
+	byUsual
 )
 
 // by returns the column with the kinds of statements that write it.
@@ -98,10 +100,12 @@ func (t *table[R]) as(name string, names ...string) *table[R] {
 }
 
 // rows returns the FROM item for rows that come as the statement's arguments. Its alias is u, and
-// its columns have the names of the table's.
+// its columns have the names of the table's. The arrays are unnested side by side in the list of a
+// SELECT: a function in FROM would first write each array to a store of its own.
 func (t *table[R]) rows() string {
-	return "unnest(" + t.each(func(c *column[R], n int) string { return fmt.Sprintf("$%d::%s[]", n, c.pgType) }) +
-		") AS u(" + t.names("") + ")"
+	return "(SELECT " + t.each(func(c *column[R], n int) string {
+		return fmt.Sprintf("unnest($%d::%s[]) AS %s", n, c.pgType, c.name)
+	}) + ") AS u"
 }
 
 // value returns the expression that makes the column's value from u.
@@ -218,19 +222,20 @@ func text[R any, V ~string](name string, field func(*R) *V) column[R] {
 	}
 }
 
-// integer is a column of type integer.
+// integer is a column of a field of type int. The server refuses a value that its type, integer or
+// bigint, cannot hold.
 func integer[R any](name string, field func(*R) *int) column[R] {
-	return number(name, "integer", field)
+	return number(name, field)
 }
 
 // bigint is a column of type bigint.
 func bigint[R any](name string, field func(*R) *int64) column[R] {
-	return number(name, "bigint", field)
+	return number(name, field)
 }
 
-func number[R any, V ~int | ~int64](name, pgType string, field func(*R) *V) column[R] {
+func number[R any, V ~int | ~int64](name string, field func(*R) *V) column[R] {
 	return column[R]{
-		name, pgType, "",
+		name, "bigint", "",
 		func(rows []*R) any { return each(rows, func(r *R) int64 { return int64(*field(r)) }) },
 		func(r *R) any { return numberTarget[V]{field(r)} },
 		0,

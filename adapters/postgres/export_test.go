@@ -3,6 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
+	"reflect"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // ExecAll executes statements on a database.
@@ -63,3 +68,44 @@ func Query[T any](ctx context.Context, s *Store, query string) (v T, err error) 
 
 // Reset has the main pool use new connections.
 func Reset(s *Store) { s.pool.Reset() }
+
+// UseArrays replaces the driver's codecs of arrays in a map of types.
+var UseArrays = useArrays
+
+// LockWorkloads and LockAssigned are the statements that lock the workloads of a batch.
+var (
+	LockWorkloads = lockWorkloads
+	LockAssigned  = lockAssigned
+)
+
+// Plan returns the plan of a statement of one argument on the main pool.
+func Plan(ctx context.Context, s *Store, statement, argument string) ([]string, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "PREPARE planned(text[]) AS "+statement); err != nil {
+		return nil, err
+	}
+	defer func() { _, _ = conn.Exec(ctx, "DEALLOCATE planned") }()
+	rows, err := conn.Query(ctx, "EXPLAIN EXECUTE planned("+argument+")", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// RareColumns returns the names of the columns that a usual transition leaves alone and in which the states
+// differ. Usual reports whether a transition between them is usual.
+func RareColumns(a, b *domain.State) (names []string) {
+	for _, c := range changedTable.columns {
+		if c.writes&byUsual == 0 &&
+			!reflect.DeepEqual(c.array([]*workload{{State: *a}}), c.array([]*workload{{State: *b}})) {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+var Usual = usual

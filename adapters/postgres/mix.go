@@ -16,7 +16,7 @@ var (
 	demandTable = table[domain.Demand]{"demand_deltas", []column[domain.Demand]{
 		instant("hour", func(d *domain.Demand) *time.Time { return &d.Hour }),
 		reserved(func(d *domain.Demand) *domain.Resources { return &d.Resources }),
-		count("submitted", func(d *domain.Demand) *int { return &d.Submitted }),
+		integer("submitted", func(d *domain.Demand) *int { return &d.Submitted }),
 	}}
 	insertDemand = demandTable.insert()
 )

@@ -137,6 +137,7 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	cfg.HealthCheckPeriod = 15 * time.Second
 	cfg.PingTimeout = dialTimeout
 	cfg.BeforeConnect = (&certificates{url: url}).refresh
+	cfg.AfterConnect = registerArrays
 	cc := cfg.ConnConfig
 	cc.ConnectTimeout = dialTimeout
 	// A pooler may hand over a connection that listens for somebody else.

@@ -16,23 +16,20 @@ var (
 		text("customer_id", func(d *domain.Delta) *domain.CustomerID { return &d.CustomerID }),
 		text("workload_type", func(d *domain.Delta) *string { return &d.Type }),
 		instant("minute", func(d *domain.Delta) *time.Time { return &d.Minute }),
-		count("started", func(d *domain.Delta) *int { return &d.Started }),
-		count("queued", func(d *domain.Delta) *int { return &d.Queued }),
-		count("running", func(d *domain.Delta) *int { return &d.Running }),
-		count("paused", func(d *domain.Delta) *int { return &d.Paused }),
-		count("submitted", func(d *domain.Delta) *int { return &d.Submitted }),
-		count("completed", func(d *domain.Delta) *int { return &d.Completed }),
-		count("failed", func(d *domain.Delta) *int { return &d.Failed }),
-		count("cancelled", func(d *domain.Delta) *int { return &d.Cancelled }),
+		integer("started", func(d *domain.Delta) *int { return &d.Started }),
+		integer("queued", func(d *domain.Delta) *int { return &d.Queued }),
+		integer("running", func(d *domain.Delta) *int { return &d.Running }),
+		integer("paused", func(d *domain.Delta) *int { return &d.Paused }),
+		integer("submitted", func(d *domain.Delta) *int { return &d.Submitted }),
+		integer("completed", func(d *domain.Delta) *int { return &d.Completed }),
+		integer("failed", func(d *domain.Delta) *int { return &d.Failed }),
+		integer("cancelled", func(d *domain.Delta) *int { return &d.Cancelled }),
 		micros("executed_us", func(d *domain.Delta) *time.Duration { return &d.Executed }),
 		bigint("cpu_ms", func(d *domain.Delta) *int64 { return &d.Used.CPUMS }),
 		bigint("peak_memory_mb", func(d *domain.Delta) *int64 { return &d.Used.PeakMemoryMB }),
 	}}
 	insertDeltas = deltaTable.insert()
 )
-
-// count is a column of type bigint of a field of type int.
-func count[R any](name string, field func(*R) *int) column[R] { return number(name, "bigint", field) }
 
 // queueDeltas queues the changes of the counts.
 func (t *tx) queueDeltas(ds domain.Deltas) { writeRows(t, &deltaTable, insertDeltas, ds.Changed()) }

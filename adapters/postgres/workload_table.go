@@ -12,8 +12,11 @@ type (
 	state    = domain.State
 )
 
+// anyTransition writes the columns that most transitions change. usual compares the others.
+const anyTransition = byTransition | byUsual
+
 // specColumns never change after the submission; transitions change stateColumns. A new field of
-// domain.State takes one line here.
+// domain.State takes one line here. If it has no kind, it takes one in usual as well.
 var (
 	specColumns = []column[spec]{
 		text("customer_id", func(s *spec) *domain.CustomerID { return &s.CustomerID }),
@@ -32,15 +35,15 @@ var (
 		sparse(span("traceparent", func(s *spec) *domain.SpanRef { return &s.Origin.Trace }), "''"),
 	}
 	stateColumns = []column[state]{
-		text("status", func(s *state) *domain.Status { return &s.Status }).by(bySubmission | byTransition),
+		text("status", func(s *state) *domain.Status { return &s.Status }).by(bySubmission | anyTransition),
 		optional("not_before", func(s *state) *time.Time { return &s.NotBefore }).by(bySubmission | byTransition),
-		instant("updated_at", func(s *state) *time.Time { return &s.UpdatedAt }).by(bySubmission | byTransition),
-		text("reason", func(s *state) *string { return &s.Reason }),
-		text("worker_id", func(s *state) *domain.WorkerID { return &s.WorkerID }),
-		text("session_id", func(s *state) *domain.SessionID { return &s.SessionID }),
-		devicesOf(func(s *state) *[]domain.DeviceShare { return &s.Devices }),
-		text("last_worker_id", func(s *state) *domain.WorkerID { return &s.LastWorkerID }),
-		bigint("generation", func(s *state) *int64 { return &s.Generation }),
+		instant("updated_at", func(s *state) *time.Time { return &s.UpdatedAt }).by(bySubmission | anyTransition),
+		text("reason", func(s *state) *string { return &s.Reason }).by(anyTransition),
+		text("worker_id", func(s *state) *domain.WorkerID { return &s.WorkerID }).by(anyTransition),
+		text("session_id", func(s *state) *domain.SessionID { return &s.SessionID }).by(anyTransition),
+		devicesOf(func(s *state) *[]domain.DeviceShare { return &s.Devices }).by(anyTransition),
+		text("last_worker_id", func(s *state) *domain.WorkerID { return &s.LastWorkerID }).by(anyTransition),
+		bigint("generation", func(s *state) *int64 { return &s.Generation }).by(anyTransition),
 		integer("retry_count", func(s *state) *int { return &s.RetryCount }),
 		integer("redistribution_count", func(s *state) *int { return &s.RedistributionCount }),
 		integer("loss_streak", func(s *state) *int { return &s.LossStreak }),
@@ -55,14 +58,14 @@ var (
 		failureColumn("failure_message", "text", func(f *domain.Failure) *string { return &f.Message }),
 		failureColumn("failure_permanent", "boolean", func(f *domain.Failure) *bool { return &f.Permanent }),
 		list("declines", func(s *state) *[]domain.Decline { return &s.Declines }),
-		optional("deadline", func(s *state) *time.Time { return &s.Deadline }),
-		optional("scheduled_at", func(s *state) *time.Time { return &s.ScheduledAt }),
-		optional("started_at", func(s *state) *time.Time { return &s.StartedAt }),
-		optional("finished_at", func(s *state) *time.Time { return &s.FinishedAt }),
-		micros("executed_us", func(s *state) *time.Duration { return &s.Executed }),
-		bigint("started_generation", func(s *state) *int64 { return &s.StartedGeneration }),
-		bigint("ended_generation", func(s *state) *int64 { return &s.EndedGeneration }),
-		text("ended_event", func(s *state) *domain.Event { return &s.EndedEvent }),
+		optional("deadline", func(s *state) *time.Time { return &s.Deadline }).by(anyTransition),
+		optional("scheduled_at", func(s *state) *time.Time { return &s.ScheduledAt }).by(anyTransition),
+		optional("started_at", func(s *state) *time.Time { return &s.StartedAt }).by(anyTransition),
+		optional("finished_at", func(s *state) *time.Time { return &s.FinishedAt }).by(anyTransition),
+		micros("executed_us", func(s *state) *time.Duration { return &s.Executed }).by(anyTransition),
+		bigint("started_generation", func(s *state) *int64 { return &s.StartedGeneration }).by(anyTransition),
+		bigint("ended_generation", func(s *state) *int64 { return &s.EndedGeneration }).by(anyTransition),
+		text("ended_event", func(s *state) *domain.Event { return &s.EndedEvent }).by(anyTransition),
 		boolean("resumed", func(s *state) *bool { return &s.Resumed }),
 		text("cancel_request", func(s *state) *string { return &s.CancelRequest }),
 	}
@@ -81,12 +84,13 @@ var (
 // that name. What is large or never changes stands in workload_specs and workload_results.
 var (
 	workloadTable = table[workload]{"workloads", join(
-		[]column[workload]{workloadID.by(bySubmission | byTransition)},
+		[]column[workload]{workloadID.by(bySubmission | anyTransition)},
 		written(bySubmission, part(func(w *workload) *spec { return &w.Spec }, specColumns)),
 		written(byTransition, part(func(w *workload) *state { return &w.State }, stateColumns)),
 	)}
 	submittedTable = workloadTable.writtenBy(bySubmission)
 	changedTable   = workloadTable.writtenBy(byTransition)
+	usualTable     = workloadTable.writtenBy(byUsual)
 
 	specTable = table[workload]{"workload_specs", join([]column[workload]{
 		workloadID,
@@ -145,11 +149,13 @@ var (
 var (
 	insertWorkloads = submittedTable.insert()
 	updateWorkloads = changedTable.update("workload_id")
+	updateUsual     = usualTable.update("workload_id")
 	insertSpecs     = newSpecTable.insert()
-	upsertResults   = resultTable.upsert("workload_id")
+	insertResults   = resultTable.insert()
 	insertWaiting   = waitingTable.insert()
 	insertDelayed   = delayedTable.insert()
-	upsertHeld      = heldTable.upsert("workload_id")
+	insertHeld      = heldTable.insert()
+	updateHeld      = heldTable.update("workload_id")
 	insertPaused    = pausedTable.insert()
 	insertFinished  = finishedTable.insert()
 
@@ -158,6 +164,18 @@ var (
 	wholeColumns = hotColumns + ", " + specTable.without("workload_id").names("s") + ", " +
 		resultTable.without("workload_id").names("r")
 )
+
+// lockWorkloads locks and reads the rows with the given ids, in their order. Otherwise two batches could
+// deadlock. lockAssigned reads the specs as well, which have what an assigned workload reserves, and
+// what its command needs.
+var (
+	lockWorkloads = "SELECT " + workloadTable.names("w") + " FROM " + inOrder + " FOR NO KEY UPDATE OF w"
+	lockAssigned  = "SELECT " + workloadTable.names("w") + ", " + specTable.without("workload_id").names("s") +
+		" FROM " + inOrder + " JOIN workload_specs s USING (workload_id) FOR NO KEY UPDATE OF w"
+)
+
+// inOrder joins each of the given ids to its row. The planner settings leave a nested loop over the ids.
+const inOrder = `(SELECT unnest($1::text[]) AS id) u JOIN workloads w ON w.workload_id = u.id`
 
 const wholeTables = `workloads w JOIN workload_specs s USING (workload_id)
  LEFT JOIN workload_results r USING (workload_id)`

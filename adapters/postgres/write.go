@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -17,8 +18,17 @@ func (t *tx) queueChanges(cs []change) {
 	if len(cs) == 0 {
 		return
 	}
-	t.queue(updateWorkloads, changedTable.args(each(cs, func(c change) *domain.Workload { return c.w }))...)
-	var unqueued, queued, undelayed, unheld, held, paused, unpaused, results, finished []*domain.Workload
+	var all, most []*domain.Workload
+	for _, c := range cs {
+		if usual(&c.before, &c.w.State) {
+			most = append(most, c.w)
+		} else {
+			all = append(all, c.w)
+		}
+	}
+	writeRows(t, usualTable, updateUsual, most)
+	writeRows(t, changedTable, updateWorkloads, all)
+	var unqueued, queued, undelayed, unheld, held, reheld, paused, unpaused, results, finished []*domain.Workload
 	for _, c := range cs {
 		b, w := &c.before, c.w
 		staysQueued := b.Status.Waiting() && w.Status.Waiting() && sameQueue(b, &w.State)
@@ -33,8 +43,10 @@ func (t *tx) queueChanges(cs []change) {
 			queued = append(queued, w)
 		}
 		switch {
-		case w.Status.Held() && !staysHeld:
+		case w.Status.Held() && !b.Status.Held():
 			held = append(held, w)
+		case w.Status.Held() && !staysHeld:
+			reheld = append(reheld, w)
 		case b.Status.Held() && !w.Status.Held():
 			unheld = append(unheld, w)
 		}
@@ -55,11 +67,27 @@ func (t *tx) queueChanges(cs []change) {
 	t.deleteByID("delayed", undelayed)
 	t.insertQueued(queued)
 	t.deleteByID("held", unheld)
-	writeRows(t, heldTable, upsertHeld, held)
+	writeRows(t, heldTable, insertHeld, held)
+	writeRows(t, heldTable, updateHeld, reheld)
 	t.deleteByID("paused", unpaused)
 	writeRows(t, pausedTable, insertPaused, paused)
-	writeRows(t, &resultTable, upsertResults, results)
+	writeRows(t, &resultTable, insertResults, results)
 	writeRows(t, finishedTable, insertFinished, finished)
+}
+
+// usual reports whether the states agree in all columns that updateUsual does not write.
+func usual(a, b *domain.State) bool {
+	return a.NotBefore.Equal(b.NotBefore) && a.RetryCount == b.RetryCount &&
+		a.RedistributionCount == b.RedistributionCount && a.LossStreak == b.LossStreak &&
+		slices.Equal(a.Deaths, b.Deaths) && a.SuspectSince.Equal(b.SuspectSince) &&
+		a.ProgressPercent == b.ProgressPercent && a.ProgressMessage == b.ProgressMessage &&
+		a.CheckpointSequence == b.CheckpointSequence && a.CheckpointGeneration == b.CheckpointGeneration &&
+		a.PauseRequested == b.PauseRequested && sameFailure(a.Failure, b.Failure) &&
+		slices.Equal(a.Declines, b.Declines) && a.Resumed == b.Resumed && a.CancelRequest == b.CancelRequest
+}
+
+func sameFailure(a, b *domain.Failure) bool {
+	return a == b || a != nil && b != nil && *a == *b
 }
 
 // writeRows queues a statement that writes rows, if there are any.
