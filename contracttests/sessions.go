@@ -29,7 +29,8 @@ func sessionCases() []Case[StoreHarness] {
 			f := given(t, h)
 			w, other := f.worker("w", 5), f.worker("other", 5)
 			for worker, want := range map[domain.WorkerID]domain.Outcome{
-				"": domain.OutcomeApplied, w.ID: domain.OutcomeApplied, other.ID: domain.OutcomeFenced, "none": domain.OutcomeFenced,
+				"": domain.OutcomeApplied, w.ID: domain.OutcomeApplied,
+				other.ID: domain.OutcomeFenced, "none": domain.OutcomeFenced,
 			} {
 				r := report(f.running(w), w, domain.EventComplete, 1)
 				r.WorkerID = worker

@@ -40,16 +40,18 @@ func TestStore_WhenABatchLocksItsWorkloads_FollowsTheOrderOfTheIds(t *testing.T)
 	url := c.SocketURL(c.Database(t))
 	store := open(t, url)
 	require.NoError(t, postgres.ExecAll(url,
-		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us,
-  created_at, queue_at, status, updated_at) SELECT 'wl_' || n, 'c', 'c/1', 't', '', 0, 0, 0, now(), now(), 'PENDING', now()
-  FROM generate_series(1, 20000) n`,
+		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries,
+  timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_' || n, 'c', 'c/1', 't', '', 0, 0, 0, now(), now(), 'PENDING', now() FROM generate_series(1, 20000) n`,
 		`INSERT INTO workload_specs (workload_id, input, config, checkpoint_interval_us, cpu_cores, memory_mb, disk_mb)
   SELECT workload_id, '{}', '{}', 0, 0, 0, 0 FROM workloads`))
 	for _, analyzed := range []bool{false, true} {
 		if analyzed {
 			require.NoError(t, postgres.ExecAll(url, "ANALYZE"))
 		}
-		for name, statement := range map[string]string{"workloads": postgres.LockWorkloads, "assigned": postgres.LockAssigned} {
+		for name, statement := range map[string]string{
+			"workloads": postgres.LockWorkloads, "assigned": postgres.LockAssigned,
+		} {
 			plan, err := postgres.Plan(t.Context(), store, statement, "'{wl_1,wl_2}'")
 			require.NoError(t, err)
 			text := strings.Join(plan, "\n")
