@@ -169,13 +169,17 @@ var (
 // deadlock. lockAssigned reads the specs as well, which have what an assigned workload reserves, and
 // what its command needs.
 var (
-	lockWorkloads = "SELECT " + workloadTable.names("w") + " FROM " + inOrder + " FOR NO KEY UPDATE OF w"
+	lockWorkloads = "SELECT " + workloadTable.names("w") + " FROM " + inOrder + lockRows
 	lockAssigned  = "SELECT " + workloadTable.names("w") + ", " + specTable.without("workload_id").names("s") +
-		" FROM " + inOrder + " JOIN workload_specs s USING (workload_id) FOR NO KEY UPDATE OF w"
+		" FROM " + inOrder + " JOIN workload_specs s USING (workload_id)" + lockRows
 )
 
-// inOrder joins each of the given ids to its row. The planner settings leave a nested loop over the ids.
-const inOrder = `(SELECT unnest($1::text[]) AS id) u JOIN workloads w ON w.workload_id = u.id`
+const (
+	// inOrder joins each of the given ids to its row. The planner settings leave a nested loop over the
+	// ids.
+	inOrder  = `(SELECT unnest($1::text[]) AS id) u JOIN workloads w ON w.workload_id = u.id`
+	lockRows = " FOR NO KEY UPDATE OF w"
+)
 
 const wholeTables = `workloads w JOIN workload_specs s USING (workload_id)
  LEFT JOIN workload_results r USING (workload_id)`
