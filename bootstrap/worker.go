@@ -109,6 +109,7 @@ func newWorker(
 			tags = map[string]string{}
 		}
 		tags[isolationTag], tags[limitsTag] = string(offer.Isolation), string(offer.Limits)
+		tags[namespacesTag] = string(offer.Namespaces)
 	}
 	for _, m := range more {
 		maps.Copy(offer.Types, m)
@@ -135,6 +136,10 @@ func newWorker(
 
 // isolationTag tells what keeps a worker's programs apart; see workloads.Isolation.
 const isolationTag = "exec.isolation"
+
+// namespacesTag tells whether a worker's programs have namespaces of their own; see
+// workloads.Namespaces.
+const namespacesTag = "exec.namespaces"
 
 // limitsTag tells how a worker's programs are held to their limits; see workloads.Enforcement.
 const limitsTag = "exec.limits"

@@ -188,16 +188,15 @@ func (p *program) closeBox() {
 	}
 }
 
-// protect returns what boxes protect, in programs with users of their own or without. It is empty if
-// that is nothing more than without boxes.
-func (b *boxes) protect(users bool) Isolation {
+// protect returns what keeps programs in their boxes, with users of their own or without.
+func (b *boxes) protect(users bool) Namespaces {
 	switch {
 	case b == nil:
-		return ""
+		return NamespacesNone
 	case users:
-		return IsolationNamespacesUser
+		return NamespacesYes
 	case b.kind == box.Unprivileged:
-		return IsolationNamespaces
+		return NamespacesUser
 	}
-	return "" // the programs of root can leave them
+	return NamespacesNone // the programs of root can leave them
 }

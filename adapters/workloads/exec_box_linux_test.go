@@ -33,12 +33,12 @@ func boxesWork(t *testing.T) bool {
 
 // heardFrom is what a run in another process told.
 type heardFrom struct {
-	Isolation Isolation
-	Stdout    string
-	Stderr    string
-	Error     string // of the run
-	Scratch   string
-	Refused   string // why there was no run
+	Namespaces Namespaces
+	Stdout     string
+	Stderr     string
+	Error      string // of the run
+	Scratch    string
+	Refused    string // why there was no run
 }
 
 // inside runs a script as a worker of its own, and prints what it told. Its arguments are the users,
@@ -54,7 +54,7 @@ func inside(args []string) {
 	}
 	defer func() { _ = h.close() }()
 	h.killGrace = time.Second
-	out.Isolation = h.isolation(false, slog.New(slog.DiscardHandler))
+	out.Namespaces = h.boxes.protect(h.users != nil)
 	command, _ := json.Marshal(map[string]any{"command": append([]string{"sh", "-c"}, args[2:]...)})
 	w, p := &program{host: h}, &recorder{}
 	_, err = run(context.Background(), w, task(string(command)), p)
@@ -348,7 +348,7 @@ func TestBox_WhenNamespacesAreNotAllowed_ProgramsRunWithout(t *testing.T) {
 	require.Empty(t, out.Refused)
 	assert.Empty(t, out.Error)
 	assert.Contains(t, out.Stdout, "hello")
-	assert.NotContains(t, []Isolation{IsolationNamespaces, IsolationNamespacesUser}, out.Isolation)
+	assert.Equal(t, NamespacesNone, out.Namespaces)
 	out = worker(t, self, confined, "none", "required", "echo hello")
 	assert.Contains(t, out.Refused, "no namespaces for programs", "what the operator demands must hold")
 }

@@ -148,7 +148,7 @@ func newBoxes(setting string, _ *users, _ *scratchRoom, _ *slog.Logger) (*boxes,
 	return nil, ValidateNamespaces(setting)
 }
 
-func (*boxes) protect(bool) Isolation { return "" }
+func (*boxes) protect(bool) Namespaces { return NamespacesNone }
 
 func (p *program) enclose(*exec.Cmd) error { return nil }
 

@@ -3,7 +3,6 @@
 package workloads
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ func (o *Offer) addPrograms(opts Options, log *slog.Logger) error {
 		return err
 	}
 	o.Isolation, o.Limits, o.Capabilities = h.isolation(opts.Dumpable, log), h.limits.how, h.allow.capabilities()
+	o.Namespaces = h.boxes.protect(h.users != nil)
 	o.close = h.close
 	if len(h.allow) > 0 {
 		o.Types[domain.TypeExec] = func() ports.Workload { return &program{host: h} }
@@ -73,24 +73,26 @@ func (h *host) close() error { return errors.Join(h.limits.close(), h.room.close
 
 // isolation returns and logs what protects the worker and other runs from a program.
 func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
-	boxed := h.boxes.protect(h.users != nil)
+	how := IsolationNone
 	switch {
 	case h.users != nil:
-		how := cmp.Or(boxed, IsolationUser)
+		how = IsolationUser
+	case !dumpable && !mayTrace():
+		how = IsolationDumpable
+	}
+	switch boxed := h.boxes.protect(h.users != nil) != NamespacesNone; {
+	case how == IsolationUser:
 		log.Info("every program runs as a user of its own", "exec_isolation", string(how),
 			"first_uid", h.users.first, "last_uid", h.users.last)
-		return how
-	case boxed != "":
+	case boxed:
 		log.Info("programs run as the worker's user, but reach neither the worker nor each other, only its files",
-			"exec_isolation", string(boxed))
-		return boxed
-	case !dumpable && !mayTrace():
+			"exec_isolation", string(how))
+	case how == IsolationDumpable:
 		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into "+
 			"other programs",
-			"exec_isolation", string(IsolationDumpable))
-		return IsolationDumpable
+			"exec_isolation", string(how))
+	default:
+		log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation", string(how))
 	}
-	log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation",
-		string(IsolationNone))
-	return IsolationNone
+	return how
 }

@@ -13,18 +13,12 @@ type Isolation string
 
 // The isolations.
 const (
-	// IsolationNamespacesUser: every run has its own user, and PID and mount namespaces of its own.
-	// It does not see other processes, and not the scratch directories of other runs.
-	IsolationNamespacesUser Isolation = "namespaces+uid"
-	// IsolationNamespaces: programs run as the worker's user, but in namespaces of their own. They
-	// reach the worker's files, and no other process.
-	IsolationNamespaces Isolation = "namespaces"
 	// IsolationUser: every run has its own user. It can neither read nor signal the worker and
 	// other runs.
 	IsolationUser Isolation = "uid"
 	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable, so that
-	// they cannot read its environment, memory and descriptors. They can signal the worker, and
-	// runs are not protected from each other.
+	// they cannot read its environment, memory and descriptors. Without namespaces of their own they
+	// can signal the worker, and runs are not protected from each other.
 	IsolationDumpable Isolation = "dumpable"
 	// IsolationNone: a program can do everything that the worker can.
 	IsolationNone Isolation = "none"

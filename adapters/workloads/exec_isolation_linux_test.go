@@ -415,20 +415,23 @@ func TestIsolation_SaysWhatIsInForce(t *testing.T) {
 	require.NoError(t, offer.Close())
 	offer, err = New(Options{ExecAllow: []string{"sh"}}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	plain, boxed := IsolationDumpable, IsolationNamespaces
+	plain, boxed := IsolationDumpable, NamespacesUser
 	if missingCapabilities() == "" {
-		plain, boxed = IsolationUser, IsolationNamespacesUser
+		plain, boxed = IsolationUser, NamespacesYes
 	}
-	assert.Contains(t, []Isolation{plain, boxed}, offer.Isolation)
+	assert.Equal(t, plain, offer.Isolation)
+	assert.Contains(t, []Namespaces{NamespacesNone, boxed}, offer.Namespaces)
 	require.NoError(t, offer.Close())
 	offer, err = New(Options{ExecAllow: []string{"sh"}, ExecNamespaces: "none"}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Equal(t, plain, offer.Isolation)
+	assert.Equal(t, NamespacesNone, offer.Namespaces)
 	require.NoError(t, offer.Close())
 	if boxesWork(t) {
 		offer, err = New(Options{ExecAllow: []string{"sh"}, ExecNamespaces: "required"}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		assert.Equal(t, boxed, offer.Isolation)
+		assert.Equal(t, plain, offer.Isolation)
+		assert.Equal(t, boxed, offer.Namespaces)
 		require.NoError(t, offer.Close())
 	}
 	for _, s := range []string{"", "auto", "required", "none"} {
@@ -438,5 +441,6 @@ func TestIsolation_SaysWhatIsInForce(t *testing.T) {
 	offer, err = New(Options{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Empty(t, offer.Isolation)
+	assert.Empty(t, offer.Namespaces)
 	require.NoError(t, offer.Close())
 }

@@ -6,6 +6,21 @@ import (
 	"strings"
 )
 
+// Namespaces says whether every run has a PID and a mount namespace of its own, in which it sees no
+// other processes and no other run's scratch directory. Workers show it in their tag
+// exec.namespaces.
+type Namespaces string
+
+// The namespaces.
+const (
+	// NamespacesYes: the worker has the right to make them.
+	NamespacesYes Namespaces = "yes"
+	// NamespacesUser: they are in a user namespace, which has only the worker's user.
+	NamespacesUser Namespaces = "user"
+	// NamespacesNone: there are none, or programs can leave them.
+	NamespacesNone Namespaces = "none"
+)
+
 // namespaceSettings are the values of NIYANTA_EXEC_NAMESPACES.
 var namespaceSettings = []string{"auto", "required", "none"}
 

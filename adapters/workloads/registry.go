@@ -48,6 +48,8 @@ type Offer struct {
 	// Isolation is what protects the worker and other runs from programs. It is empty if exec is
 	// not offered.
 	Isolation Isolation
+	// Namespaces is whether programs have namespaces of their own. It is empty if exec is not offered.
+	Namespaces Namespaces
 	// Limits is how programs are held to their limits. It is empty if exec is not offered.
 	Limits Enforcement
 
