@@ -107,12 +107,23 @@ func eachBox(t *testing.T, f func(t *testing.T, try func(script ...string) heard
 	}
 }
 
-// namespaceOf returns the PID namespace of a run that is under way, or "" if it has none of its own.
-func namespaceOf(p *program) string {
+// namespaceOf returns the PID namespace of a run that is under way, or "" if it has none of its own. It
+// keeps the namespace: the kernel would give its name to the next one, which may be of another test.
+func namespaceOf(t *testing.T, p *program) string {
+	t.Helper()
 	if !p.family.boxed {
 		return ""
 	}
-	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid_for_children", p.family.child))
+	return keepNamespace(t, fmt.Sprintf("/proc/%d/ns/pid_for_children", p.family.child))
+}
+
+// keepNamespace returns the name of a namespace, which stays until the test ends.
+func keepNamespace(t *testing.T, link string) string {
+	t.Helper()
+	name, _ := os.Readlink(link)
+	if f, err := os.Open(link); err == nil {
+		t.Cleanup(func() { _ = f.Close() })
+	}
 	return name
 }
 
@@ -322,7 +333,9 @@ func TestBox_WhenItsWorkerIsKilled_EverythingInItDies(t *testing.T) {
 			_, err = fmt.Fscan(out, &space)
 			require.NoError(t, err)
 			require.Contains(t, space, "pid:[")
-			require.NotEmpty(t, processesIn(t, space))
+			members := processesIn(t, space)
+			require.NotEmpty(t, members)
+			keepNamespace(t, fmt.Sprintf("/proc/%d/ns/pid", members[0]))
 			require.NoError(t, cmd.Process.Kill())
 			_ = cmd.Wait()
 			require.Eventually(t, func() bool { return len(processesIn(t, space)) == 0 }, 5*time.Second, time.Millisecond)
@@ -378,7 +391,7 @@ func TestBox_WhenItsInitHangs_TheRunStillEnds(t *testing.T) {
 	tk := shell(t, "echo x; exec sleep 300")
 	go func() { _, err := run(ctx, w, tk, p); done <- err }()
 	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
-	space := namespaceOf(w)
+	space := namespaceOf(t, w)
 	require.NoError(t, unix.Kill(w.family.child, unix.SIGSTOP))
 	began := time.Now()
 	cancel(ports.ErrFenced)

@@ -172,7 +172,7 @@ func outlive(t *testing.T, h *host, script string, cause error) {
 	tk := shell(t, script)
 	go func() { _, err := run(ctx, w, tk, p); done <- err }()
 	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
-	space := namespaceOf(w)
+	space := namespaceOf(t, w)
 	ended := time.Now()
 	if cause != nil {
 		cancel(cause)
