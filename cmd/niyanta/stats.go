@@ -55,10 +55,10 @@ in the hour in which it finished.`,
 	cmd.AddCommand(&cobra.Command{
 		Use:   "queue",
 		Short: "Count waiting and running workloads by type; with an admin key of all customers, also by tier",
-		Long: `Count waiting and running workloads by type; with an admin key of all customers, also by tier. Of each
-tier it also says how long the workloads had waited that were placed in the last 5 minutes, until they
-were: half of them at most WAITED P50, and all but 5 and 1 percent of them at most P95 and P99. A
-customer is told what of its workloads no worker can run.`,
+		Long: `Count waiting and running workloads by type; with an admin key of all customers, also by
+tier. Of each tier it also says how long the workloads had waited that were placed in the last 5
+minutes, until they were: half of them at most WAITED P50, and all but 5 and 1 percent of them at
+most P95 and P99. A customer is told what of its workloads no worker can run.`,
 		Example: `  niyanta stats queue
   niyanta stats queue -o json`,
 		Args:              cobra.NoArgs,
