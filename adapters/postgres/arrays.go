@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -88,7 +89,10 @@ type (
 
 // Encode implements pgtype.EncodePlan.
 func (p valuesPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
-	vs := value.([]T) //nolint:errcheck // planned for this type
+	vs, ok := value.([]T)
+	if !ok {
+		return nil, fmt.Errorf("a plan for %T got %T", vs, value)
+	}
 	buf = arrayHeader(buf, p.element, len(vs), false)
 	for _, v := range vs {
 		buf = appendElement(buf, p.put, v)
@@ -98,7 +102,10 @@ func (p valuesPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
 
 // Encode implements pgtype.EncodePlan.
 func (p pointersPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
-	vs := value.([]*T) //nolint:errcheck // planned for this type
+	vs, ok := value.([]*T)
+	if !ok {
+		return nil, fmt.Errorf("a plan for %T got %T", vs, value)
+	}
 	buf = arrayHeader(buf, p.element, len(vs), slices.Contains(vs, nil))
 	for _, v := range vs {
 		if v == nil {
