@@ -31,12 +31,13 @@ async function call(method, path, body, { timeout = 2000, signal } = {}) {
 }
 
 class Session {
-  id = `sess_${randomUUID()}`
   runs = new Map()
   ended = new Set()
   end = new AbortController() // aborted when the session is over
   number = 0
   draining = false
+
+  constructor(id) { this.id = id }
 
   get ref() { return { worker_id: worker, session_id: this.id } }
   get over() { return this.end.signal.aborted }
@@ -228,20 +229,24 @@ async function leave(session) { // "When your process is to end"
 }
 
 process.on('SIGTERM', () => { leaving = true })
-for (let previous = '', taken; ;) {
-  const session = new Session()
+const fresh = () => `sess_${randomUUID()}`
+for (let previous = '', next = fresh(), taken; ;) {
+  const session = new Session(next) // the same until it is answered: a registration may be executed late
   try {
     await session.register(previous)
   } catch (e) {
     if (leaving) process.exit(0)
     if (e instanceof Refused) { console.error(e.message); process.exit(1) }
-    const { lease_ms: lease, heartbeat_interval_ms: interval = 1000 } = e instanceof Over ? JSON.parse(e.message).error.details : {}
+    const { code, details } = e instanceof Over ? JSON.parse(e.message).error : {}
+    const { lease_ms: lease, heartbeat_interval_ms: interval = 1000 } = details ?? {}
+    if (code === 'FENCED') next = fresh() // it has begun, and ended
     if (e instanceof Over) taken ??= now()
     if (now() - taken > lease) { console.error('another process has the id', worker); process.exit(1) }
     await sleep(interval)
     continue
   }
   previous = session.id
+  next = fresh()
   taken = undefined
   const quiet = () => session.finish()
   session.beats().catch(quiet)

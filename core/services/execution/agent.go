@@ -21,6 +21,9 @@ type Agent struct {
 	base     context.Context //nolint:containedctx // the life of the worker, from which every run's context descends
 	session  domain.SessionID
 	previous domain.SessionID
+	// next is the session that registrations ask for until one is answered. With an id of its own, one
+	// that is executed late would take the place of the session that a later one began.
+	next     domain.SessionID
 	live     bool
 	lease    time.Duration
 	interval time.Duration

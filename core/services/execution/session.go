@@ -47,16 +47,22 @@ func (a *Agent) register(ctx context.Context) (occupied bool, err error) {
 		a.mu.Unlock()
 		return false, nil
 	}
-	session := domain.SessionID(a.deps.IDs.New(domain.PrefixSession))
+	if a.next == "" {
+		a.next = domain.SessionID(a.deps.IDs.New(domain.PrefixSession))
+	}
+	session := a.next
 	r := a.registration(session)
 	sent := a.deps.Clock.Now()
 	a.mu.Unlock()
 	grant, err := a.deps.Plane.Register(ctx, r)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil || domain.IsCode(err, domain.CodeFenced) {
+		a.next = "" // it has begun, or begun and ended
+	}
 	if err != nil {
 		return false, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.session, a.previous, a.live, a.answered = session, session, true, sent
 	a.lease = time.Duration(grant.LeaseMS) * time.Millisecond
 	a.interval = time.Duration(grant.HeartbeatIntervalMS) * time.Millisecond

@@ -71,6 +71,9 @@ class Agent:
         #: Called when a session begins, is renewed or ends: with when it must have ended, or 0.
         self.on_lease: Callable[[float], None] = lambda fence_at: None
         self._previous = ""
+        # The session that registrations ask for until one is answered. With an id of its own, one that
+        # is executed late would take the place of the session that a later one began.
+        self._next = ""
         self._beside: set[asyncio.Task[Any]] = set()
 
     def call(self, f: Callable[..., Any], *args: Any) -> None:
@@ -108,7 +111,7 @@ class Agent:
     async def register(self) -> None:
         """Begins a session. Raises an ApiError or Unanswered."""
         sent, c = clock(), self.config
-        session_id = f"sess_{uuid.uuid4().hex}"
+        session_id = self._next = self._next or f"sess_{uuid.uuid4().hex}"
         message = {
             "worker_id": c.worker_id, "session_id": session_id, "previous_session_id": self._previous,
             "process_id": c.process_id, "certificate_digest": c.certificate_digest,
@@ -117,7 +120,13 @@ class Agent:
             "version": c.version or f"python {platform.python_version()}",
             "take_over": c.take_over and not self._previous, "draining": self.draining,
         }
-        answer = decoded(await self.plane.post("/v1/worker/register", {k: v for k, v in message.items() if v}))
+        try:
+            answer = decoded(await self.plane.post("/v1/worker/register", {k: v for k, v in message.items() if v}))
+        except ApiError as e:
+            if e.code == "FENCED":  # the session has ended already
+                self._next = ""
+            raise
+        self._next = ""
         lease = _seconds(answer, "lease_ms")
         self.session = Session(session_id, lease, _seconds(answer, "heartbeat_interval_ms"), sent)
         self._previous, self.plane.lease = session_id, lease
