@@ -533,6 +533,23 @@ def test_worker_id_that_another_process_holds_is_tried_for_one_lease() -> None:
     assert raised.value.code == "CONFLICT" and 0.5 <= tries[-1] - tries[0] < 2 and len(tries) > 4
 
 
+def test_registration_without_an_answer_asks_for_the_same_session_again() -> None:
+    c = Coordinator()
+    asked: list[str] = []
+
+    async def unanswered(request: httpx.Request, message: Any) -> httpx.Response | None:
+        asked.append(message["session_id"])
+        answers = [error(503, "SERVICE_UNAVAILABLE"), error(409, "FENCED"), error(503, "SERVICE_UNAVAILABLE")]
+        return answers[len(asked) - 1] if len(asked) <= len(answers) else None
+
+    async def test(f: Fixture) -> None:
+        await f.until("it registers", lambda: f.c.sessions)
+
+    c.script["register"] = unanswered
+    Fixture(c).run(test)
+    assert len(asked) == 4 and asked[0] == asked[1] != asked[2] == asked[3]
+
+
 def test_key_that_is_refused_ends_the_worker() -> None:
     c = Coordinator()
 

@@ -194,11 +194,14 @@ class Engine:
                 await self._beat(session)
 
     async def _connect(self) -> None:
-        delay, give_up = RETRY_MIN, 0.0
+        delay, give_up, ended = RETRY_MIN, 0.0, False
         while not self.agent.leaving:
             try:
                 return await self.agent.register()
             except ApiError as e:
+                if e.code == "FENCED" and not ended:  # before its answer came: the next one is another session
+                    ended = True
+                    continue
                 if e.code != "CONFLICT":
                     raise
                 wait = _ms(e, "heartbeat_interval_ms", CONTENDED_INTERVAL)
