@@ -240,7 +240,7 @@ for (let previous = '', next = fresh(), taken; ;) {
     const { code, details } = e instanceof Over ? JSON.parse(e.message).error : {}
     const { lease_ms: lease, heartbeat_interval_ms: interval = 1000 } = details ?? {}
     if (code === 'FENCED') next = fresh() // it has begun, and ended
-    if (e instanceof Over) taken ??= now()
+    if (code === 'CONFLICT') taken ??= now()
     if (now() - taken > lease) { console.error('another process has the id', worker); process.exit(1) }
     await sleep(interval)
     continue

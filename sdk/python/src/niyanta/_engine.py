@@ -194,13 +194,14 @@ class Engine:
                 await self._beat(session)
 
     async def _connect(self) -> None:
-        delay, give_up, ended = RETRY_MIN, 0.0, False
+        delay, give_up = RETRY_MIN, 0.0
         while not self.agent.leaving:
             try:
                 return await self.agent.register()
             except ApiError as e:
-                if e.code == "FENCED" and not ended:  # before its answer came: the next one is another session
-                    ended = True
+                if e.code == "FENCED":  # it had begun without an answer, and has ended: begin another one
+                    await pause(delay)
+                    delay = min(2 * delay, CONNECT_PAUSE_MAX)
                     continue
                 if e.code != "CONFLICT":
                     raise
