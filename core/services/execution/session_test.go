@@ -39,7 +39,8 @@ func TestAgent_WhenARegistrationIsNotAnswered_AsksForTheSameSessionAgain(t *test
 	var asked []domain.SessionID
 	answers := []error{
 		domain.NewError(domain.CodeUnavailable, "no answer"), domain.NewError(domain.CodeConflict, "held"),
-		domain.NewError(domain.CodeFenced, "it has begun, and ended"), domain.NewError(domain.CodeUnavailable, "no answer"), nil,
+		domain.NewError(domain.CodeFenced, "it has begun, and ended"),
+		domain.NewError(domain.CodeUnavailable, "no answer"), nil,
 	}
 	b.plane.register = func(r domain.Registration) error {
 		asked = append(asked, r.SessionID)
