@@ -46,6 +46,17 @@ func Peers(h *Hints) int {
 	return len(h.peers)
 }
 
+// Know reports whether h knows what another process is there for.
+func Know(h, other *Hints) bool {
+	other.mu.Lock()
+	follows := other.followsLocked()
+	other.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, known := h.peers[other.o.Name]
+	return known && p.follows == follows
+}
+
 // CustomPlans returns how many plans the sessions of a store's main pool have made for one
 // execution only.
 func CustomPlans(ctx context.Context, s *Store) (n int64, err error) {

@@ -157,8 +157,11 @@ func (h *Hints) receive(ctx context.Context, payload string, first bool) (own bo
 }
 
 // hear notes that a message of this process came back. After the first one over a connection the
-// loops look for what they may have missed.
+// loops look for what they may have missed, before the hints count as working.
 func (h *Hints) hear(ctx context.Context, first bool) {
+	if first {
+		h.LocalHints.Wake(ctx, wakeMissed)
+	}
 	h.mu.Lock()
 	h.heard = time.Now()
 	h.mu.Unlock()
@@ -171,7 +174,6 @@ func (h *Hints) hear(ctx context.Context, first bool) {
 	default:
 		close(h.listened)
 	}
-	h.LocalHints.Wake(ctx, wakeMissed)
 }
 
 // meet notes that another process is there, and answers it.

@@ -134,7 +134,7 @@ func newProcesses(t *testing.T) *processes {
 	return &processes{T: t, url: c.URL(c.Database(t)), observer: &counting{counts: map[string]int{}}}
 }
 
-// start starts a process and waits until all know each other.
+// start starts a process and waits until all know each other and what each is there for.
 func (p *processes) start(change ...func(*postgres.Options, *postgres.HintOptions)) *postgres.Hints {
 	p.Helper()
 	so := postgres.Options{URL: p.url, Log: silent}
@@ -151,11 +151,23 @@ func (p *processes) start(change ...func(*postgres.Options, *postgres.HintOption
 	require.NoError(p, err)
 	p.Cleanup(h.Close)
 	p.open = append(p.open, h)
-	for _, h := range p.open {
-		require.Eventually(p, func() bool { return postgres.Peers(h) == len(p.open)-1 }, 10*time.Second,
-			time.Millisecond)
-	}
+	require.Eventually(p, p.settled, 30*time.Second, time.Millisecond)
 	return h
+}
+
+// settled reports whether each process hears itself and knows all others.
+func (p *processes) settled() bool {
+	for _, h := range p.open {
+		if h.Ping(p.Context()) != nil || postgres.Peers(h) != len(p.open)-1 {
+			return false
+		}
+		for _, other := range p.open {
+			if other != h && !postgres.Know(h, other) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func TestHints_OverTheDatabase_KeepTheirContract(t *testing.T) {
