@@ -73,8 +73,8 @@ def call(method, path, body=None, data=None, timeout=2.0):
 class Session:
     """One session: its lease, its runs."""
 
-    def __init__(self, previous):
-        self.id = "sess_" + uuid.uuid4().hex
+    def __init__(self, session_id, previous):
+        self.id = session_id
         self.ref = {"worker_id": WORKER, "session_id": self.id}
         self.runs, self.ended = {}, set()
         self.lock = threading.Lock()
@@ -315,25 +315,35 @@ def count(run):
     return {"counted": state["at"]}
 
 
+def fresh():
+    return "sess_" + uuid.uuid4().hex
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
     previous, taken = "", None  # since when the id is taken
+    asked = fresh()  # the same until it is answered: a try may be executed late
     while not leaving.is_set():
         try:
-            session = Session(previous)
+            session = Session(asked, previous)
         except OSError as e:
             print("no coordinator answers:", e, flush=True)
             time.sleep(1)
             continue
         except Over as e:
+            error = json.loads(str(e))["error"]
+            if error["code"] == "FENCED":  # it has begun, and ended
+                asked = fresh()
+                time.sleep(0.1)
+                continue
             print("the id is taken:", e, flush=True)
-            details = json.loads(str(e))["error"]["details"]
+            details = error["details"]
             taken = taken or time.monotonic()
             if time.monotonic() - taken > details.get("lease_ms", 0) / 1000:
                 sys.exit("another process lives under the id " + WORKER)
             time.sleep(details.get("heartbeat_interval_ms", 2500) / 1000)
             continue
-        previous, taken = session.id, None
+        previous, taken, asked = session.id, None, fresh()
         print("registered", session.id, flush=True)
         for loop in (session.beat_loop, session.poll_loop):
             threading.Thread(target=loop, daemon=True).start()

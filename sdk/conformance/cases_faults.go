@@ -90,6 +90,25 @@ func faultCases() []Case {
 				s.await(startup, "the worker does not register", func() bool { return s.currentLocked() != nil })
 				s.completed(s.assign(countInput{To: 5, StepMS: 20}))
 			}},
+		{Name: "repeats a registration without an answer", Level: Must,
+			Rule: "A registration without an answer is sent again with the same session_id, since it may be executed late.",
+			play: func(s *script) {
+				s.locked(func() { s.fault = doing(lost, 2, is(onRegister)) })
+				s.start()
+				s.registered("the worker does not register")
+				s.require("a registration that was repeated names another session",
+					func() bool { return len(s.tried()) == 1 })
+				s.completed(s.assign(countInput{To: 5, StepMS: 20}))
+			}},
+		{Name: "begins another session when its registration is fenced", Level: Must,
+			Rule: "A registration that is answered with FENCED is followed by one with another session_id, each time.",
+			play: func(s *script) {
+				s.locked(func() { s.fault = doing(overtaken, 2, is(onRegister)) })
+				s.start()
+				s.registered("the worker does not register")
+				s.require("a session that has ended is registered again", func() bool { return len(s.tried()) == 3 })
+				s.completed(s.assign(countInput{To: 5, StepMS: 20}))
+			}},
 		{Name: "is patient", Level: Should, Rule: "While nobody answers, it sends at most 20 requests a second.",
 			play: func(s *script) {
 				s.begin()

@@ -28,6 +28,7 @@ const (
 	lost              // the request is done, and the connection is closed instead of an answer
 	hang              // there is no answer, and nothing was done, until the worker gives up
 	unavailable       // 503 with Retry-After
+	overtaken         // 409 FENCED: the session has ended
 )
 
 // exchange is a request of the worker.
@@ -38,7 +39,6 @@ type exchange struct {
 	body    any    // of the type that belongs to the kind; *report for each report of a request
 	run     string // the workload and generation of a report, a save or a load
 	outcome string
-	fault   fault
 }
 
 // session is a session of the worker.
@@ -157,6 +157,10 @@ func (c *coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE", "the store is away", nil)
 		return
+	case overtaken:
+		c.record(unanswered(r, kind, body, at))
+		fencedSession(w)
+		return
 	case none, lost:
 	}
 	reply := c.answer(r, kind, body, data, at)
@@ -175,7 +179,7 @@ func (c *coordinator) record(es []exchange) {
 
 // unanswered describes a request that gets no answer: one exchange for each report of it.
 func unanswered(r *http.Request, kind string, body any, at time.Time) []exchange {
-	e := exchange{at: at, kind: kind, session: sessionOf(body), body: body, fault: hang}
+	e := exchange{at: at, kind: kind, session: sessionOf(body), body: body}
 	switch b := body.(type) {
 	case nil:
 		id, session, generation, _ := checkpointPath(r)

@@ -305,6 +305,16 @@ func (s *script) after(at time.Time, w *workload) (found []exchange) {
 	return found
 }
 
+// tried returns the sessions that the worker has asked for, each once.
+func (s *script) tried() (sessions []string) {
+	for _, e := range s.sent(onRegister) {
+		if !slices.Contains(sessions, e.session) {
+			sessions = append(sessions, e.session)
+		}
+	}
+	return sessions
+}
+
 // completed waits until a workload has completed with the right result.
 func (s *script) completed(w *workload) {
 	s.await(soon, "a workload does not complete", func() bool { return w.last == "complete" })
