@@ -169,7 +169,7 @@ def test_watch_follows_a_workload_to_its_end(system: System, capsys: pytest.Capt
     done = submitted.watch()
     assert done.status == "COMPLETED" and done.result()["counted"] == 20
     lines = capsys.readouterr().err.splitlines()
-    assert "0 % · PENDING" in lines[0] and "100 % · COMPLETED" in lines[-1] and 3 <= len(lines) < 20
+    assert "  0 % · " in lines[0] and "100 % · COMPLETED" in lines[-1] and 3 <= len(lines) < 20
     percents = [int(line.split("]")[1].split()[0]) for line in lines]
     assert percents == sorted(percents)
     assert done.watch() == w.get(submitted.workload_id), "one that has ended is shown at once"
