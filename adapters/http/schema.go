@@ -99,6 +99,9 @@ var timeFormat = openapi3.WithStringFormatValidator("date-time", openapi3.NewCal
 	return err
 }))
 
+// maxReasonText bounds what an error repeats of the validator's words, in bytes: they may hold values.
+const maxReasonText = 1000
+
 // schemaViolation turns an error of the validator into INVALID_INPUT that names the field. root
 // names the value that was checked.
 func schemaViolation(root string, err error) error {
@@ -123,7 +126,7 @@ func schemaViolation(root string, err error) error {
 	if violation.SchemaField == "properties" || violation.SchemaField == "additionalProperties" {
 		field, reason = unknownField(field, violation.Reason)
 	}
-	return domain.Invalid(field, "%s", reason)
+	return domain.Invalid(field, "%s", domain.CutText(reason, maxReasonText))
 }
 
 // unknownField returns the name of the property that the schema does not know. reason is the

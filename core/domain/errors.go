@@ -70,9 +70,13 @@ func NewError(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Invalid returns CodeInvalidInput that names the field.
+// maxField bounds the name of a field in an error, in bytes: clients choose the keys of objects.
+const maxField = 256
+
+// Invalid returns CodeInvalidInput that names the field. A verb in the field's name is text.
 func Invalid(field, format string, args ...any) *Error {
-	return NewError(CodeInvalidInput, field+": "+format, args...).With("field", field)
+	field = CutText(field, maxField)
+	return NewError(CodeInvalidInput, "%s: %s", field, fmt.Sprintf(format, args...)).With("field", field)
 }
 
 // NotFound returns CodeNotFound. The answer is the same for what does not exist and for what
