@@ -79,10 +79,14 @@ func (r *jsonReader) items() (any, error) {
 		}
 		item, err := r.item()
 		if err != nil {
-			r.refused[len(items)] = err
+			begin := r.at
 			if !r.skipItem() {
 				return nil, r.malformed()
 			}
+			if r.at-begin > maxBody {
+				err = domain.NewError(domain.CodeTooLarge, "the item is larger than %d bytes", maxBody).With("max_bytes", maxBody)
+			}
+			r.refused[len(items)] = err
 		}
 		items = append(items, item)
 		r.at++
@@ -92,10 +96,10 @@ func (r *jsonReader) items() (any, error) {
 	}
 }
 
-// item reads one item as a body of its own. It moves to the byte behind the item, or stays at its
-// beginning if the item is refused.
+// item reads one item as a body of its own, with the bound of one: what lies behind it is not read.
+// It moves to the byte behind the item, or stays at its beginning if the item is refused.
 func (r *jsonReader) item() (any, error) {
-	one := &jsonReader{in: r.in, at: r.at}
+	one := &jsonReader{in: r.in[:min(r.at+maxBody+1, len(r.in))], at: r.at}
 	value, err := one.value(r.each.schema)
 	if err != nil {
 		return nil, err

@@ -85,12 +85,14 @@ func (r *jsonReader) peek() byte {
 	return 0
 }
 
+// malformed returns the error for text that is no JSON at this place. It looks at this place only:
+// each item of a batch may be malformed.
 func (r *jsonReader) malformed() error {
-	if !utf8.Valid(r.in[min(r.at, len(r.in)):]) {
-		return domain.Invalid("body", "must be valid UTF-8")
-	}
 	if r.at >= len(r.in) {
 		return domain.Invalid("body", "is not well-formed JSON: it ends too early")
+	}
+	if c, size := utf8.DecodeRune(r.in[r.at:]); c == utf8.RuneError && size == 1 {
+		return domain.Invalid("body", "must be valid UTF-8")
 	}
 	return domain.Invalid("body", "is not well-formed JSON at byte %d", r.at)
 }
