@@ -196,7 +196,7 @@ func (s *script) assign(input countInput, with ...func(*workload)) *workload {
 	defer s.mu.Unlock()
 	s.number++
 	w := &workload{id: fmt.Sprintf("wl_conformance%02d", s.number), generation: 1, kind: "count", input: input,
-		timeoutMS: time.Hour.Milliseconds(), saved: map[int64][]byte{}}
+		timeoutMS: time.Hour.Milliseconds(), saved: map[int64][]byte{}, newest: map[int64]int{}}
 	for _, f := range with {
 		f(w)
 	}

@@ -19,7 +19,8 @@ type workload struct {
 	events     []string // what was applied in this generation, saves included
 	sequence   int64    // of its newest checkpoint
 	saved      map[int64][]byte
-	restored   int64 // the checkpoint that a load is answered with; 0: none is left
+	newest     map[int64]int // the highest number that was saved, of each generation
+	restored   int64         // the checkpoint that a load is answered with; 0: none is left
 	loads      int
 	progressed bool // a report or a save told progress
 	ended      report
@@ -113,7 +114,21 @@ func (w *workload) save(generation, sequence int64, data []byte) (outcome, mista
 	}
 	w.sequence, w.saved[sequence] = sequence, data
 	w.events = append(w.events, onSave)
-	return applied, ""
+	return applied, w.older(sequence)
+}
+
+// older returns a mistake if the state of a checkpoint is older than what its run has saved before.
+func (w *workload) older(sequence int64) (mistake string) {
+	now, err := w.at(sequence)
+	if err != nil {
+		return "" // its own rule says so
+	}
+	before := w.newest[w.generation]
+	if now < before {
+		return fmt.Sprintf("checkpoint %d is of the number %d, the one before of %d", sequence, now, before)
+	}
+	w.newest[w.generation] = now
+	return ""
 }
 
 // at returns the number in a checkpoint.

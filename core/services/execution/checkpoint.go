@@ -88,9 +88,17 @@ func (a *Agent) restore(r *run) (loaded kept, err error) {
 
 // Checkpoint implements ports.Progress.
 func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error {
-	saving := &saving{run: r, ctx: ctx}
-	defer saving.close()
-	return r.agent.save(saving, ports.CheckpointUpload{Data: data}, percent, message)
+	s := r.begin(ctx)
+	defer s.close()
+	return r.agent.save(s, ports.CheckpointUpload{Data: data}, percent, message)
+}
+
+// begin begins a save of the handler.
+func (r *run) begin(ctx context.Context) *saving {
+	r.agent.mu.Lock()
+	defer r.agent.mu.Unlock()
+	r.begun++
+	return &saving{run: r, ctx: ctx, begun: r.begun, reported: r.reported}
 }
 
 // save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the
@@ -99,6 +107,9 @@ func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, mes
 	r := s.run
 	r.saving.Lock()
 	defer r.saving.Unlock()
+	if s.pulls && a.overtaken(s) {
+		return errOvertaken
+	}
 	percent = domain.ClampPercent(percent)
 	up.WorkloadID, up.Generation, up.Sequence = r.key.WorkloadID, r.key.Generation, r.sequence+1
 	up.Percent, up.Message = percent, domain.CleanAndCut(message, domain.MaxProgressMessage)
@@ -123,7 +134,7 @@ func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, mes
 	switch answer.Outcome {
 	case domain.OutcomeApplied, domain.OutcomeAlready:
 		r.sequence = up.Sequence
-		a.saved(r, percent)
+		a.saved(s, percent)
 		return nil
 	case domain.OutcomeIllegal:
 		return fmt.Errorf("checkpoint %d was not accepted in state %s", up.Sequence, answer.Status)
@@ -132,12 +143,20 @@ func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, mes
 	return a.fencedOff(r, answer.Status)
 }
 
-// saved records the progress that a durable checkpoint carried.
-func (a *Agent) saved(r *run, percent *float64) {
+// overtaken reports whether the handler has begun a save since.
+func (a *Agent) overtaken(s *saving) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return s.run.begun != s.begun
+}
+
+// saved records the progress that a durable checkpoint carried, unless a later one was reported.
+func (a *Agent) saved(s *saving, percent *float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := s.run
 	r.resumable = true
-	if percent != nil {
+	if percent != nil && r.reported == s.reported {
 		r.percent = *percent
 		r.progress = nil // older than the checkpoint
 	}

@@ -23,6 +23,7 @@ func (r *run) Report(percent float64, message string) {
 		return
 	}
 	r.percent = min(max(percent, 0), 100)
+	r.reported++
 	r.message = domain.CleanAndCut(message, domain.MaxProgressMessage)
 	p := r.percent
 	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: r.message}

@@ -35,41 +35,63 @@ func (a *Agent) spawnPullLocked(r *run) {
 	})
 }
 
+// pullTries bounds how often a state is taken because the handler saves one of its own meanwhile.
+const pullTries = 3
+
+// errOvertaken says that the handler began to save a checkpoint after the state was taken. That one
+// may be newer, so the state must not be saved after it.
+var errOvertaken = errors.New("the handler saves a checkpoint of its own")
+
+// taken is what a pull knows about a run at the moment before it asks for the state.
+type taken struct {
+	begun, reported int // see run
+	percent         float64
+	message         string
+}
+
 // pull asks the workload for a checkpoint and saves it. If that fails, the last durable checkpoint
-// remains. It returns ports.ErrNoCheckpoint if there is nothing to save now. A panic in the
-// workload fails the run; see guard.
+// remains. It returns ports.ErrNoCheckpoint if there is nothing to save now, or if the handler has
+// kept saving newer ones. A panic in the workload fails the run; see guard.
 func (a *Agent) pull(r *run) error {
-	a.mu.Lock()
-	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
-	percent, message := r.percent, r.message
-	a.mu.Unlock()
-	if !ready {
-		return ports.ErrNoCheckpoint
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), a.cfg.StopGrace)
 	defer cancel()
-	err := r.saveSnapshot(ctx, &percent, message)
-	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
-		r.log.Warn("checkpoint failed", "error", err)
+	for range pullTries {
+		a.mu.Lock()
+		ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
+		t := taken{begun: r.begun, reported: r.reported, percent: r.percent, message: r.message}
+		a.mu.Unlock()
+		if !ready {
+			return ports.ErrNoCheckpoint
+		}
+		err := r.saveSnapshot(ctx, t)
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
+		if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
+			r.log.Warn("checkpoint failed", "error", err)
+		}
+		return err
 	}
-	return err
+	return ports.ErrNoCheckpoint
 }
 
 // saveSnapshot asks the workload for its state and saves it.
-func (r *run) saveSnapshot(ctx context.Context, percent *float64, message string) error {
+func (r *run) saveSnapshot(ctx context.Context, t taken) error {
+	s := &saving{run: r, ctx: ctx, begun: t.begun, reported: t.reported, pulls: true}
+	defer s.close()
 	if w, streams := r.workload.(ports.StreamWorkload); streams {
-		return r.CheckpointStream(ctx, func(to io.Writer) (err error) {
+		return r.agent.saveStream(s, func(to io.Writer) (err error) {
 			if !r.guard("CheckpointTo", func() { err = w.CheckpointTo(ctx, to) }) {
 				return r.fault()
 			}
 			return err
-		}, percent, message)
+		}, &t.percent, t.message)
 	}
 	data, err := r.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	return r.Checkpoint(ctx, data, percent, message)
+	return r.agent.save(s, ports.CheckpointUpload{Data: data}, &t.percent, t.message)
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {

@@ -50,6 +50,8 @@ type run struct {
 	percent      float64
 	message      string
 	pulledAt     float64 // percent at the last automatic checkpoint
+	begun        int     // saves that the handler has begun
+	reported     int     // how often the handler has told its progress
 	pulling      bool
 	pullAgain    bool          // take one more after the current one
 	progress     *ports.Report // to be reported

@@ -17,6 +17,9 @@ type saving struct {
 	ctx   context.Context //nolint:containedctx // the caller's
 	grace context.Context //nolint:containedctx // used after the caller's has ended
 	end   context.CancelFunc
+	// begun and reported are those of the run at the moment when the state was taken.
+	begun, reported int
+	pulls           bool // the agent asked for it, not the handler
 }
 
 // next returns the context of the next attempt, or an error that says why there is none.

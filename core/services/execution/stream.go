@@ -16,7 +16,14 @@ import (
 func (r *run) CheckpointStream(
 	ctx context.Context, write func(w io.Writer) error, percent *float64, message string,
 ) error {
-	f, err := r.agent.spoolFile()
+	s := r.begin(ctx)
+	defer s.close()
+	return r.agent.saveStream(s, write, percent, message)
+}
+
+// saveStream stores what write writes as a checkpoint.
+func (a *Agent) saveStream(s *saving, write func(w io.Writer) error, percent *float64, message string) error {
+	f, err := a.spoolFile()
 	if err != nil {
 		return err
 	}
@@ -28,9 +35,7 @@ func (r *run) CheckpointStream(
 	if err != nil {
 		return err
 	}
-	saving := &saving{run: r, ctx: ctx}
-	defer saving.close()
-	return r.agent.save(saving, up, percent, message)
+	return a.save(s, up, percent, message)
 }
 
 // inMemory returns an upload of bytes: in memory if they fit, so that every transport takes them.

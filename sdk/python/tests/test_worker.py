@@ -343,6 +343,29 @@ def test_snapshot_is_taken_when_the_platform_wants_one() -> None:
     Fixture(Coordinator()).run(test)
 
 
+def test_snapshot_is_taken_again_when_the_handler_saves_meanwhile() -> None:
+    async def test(f: Fixture) -> None:
+        f.c.assign("gate")
+        await f.until("it runs", lambda: f.tasks)
+        task = f.tasks["wl_1"]
+        asked = 0
+
+        def state() -> State:
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                return State(61)
+            task._save(State(60), 60, "")  # as if the handler did it in the moment after this one
+            return State(59)
+
+        task.on_checkpoint(state)
+        f.c.command("workload.pause")
+        await f.until("it is paused", lambda: "paused" in f.c.events("wl_1"))
+        assert [json.loads(body)["at"] for _, body in f.c.puts] == [60, 61], "none is older than the one before"
+
+    Fixture(Coordinator()).run(test)
+
+
 def test_preempt_when_nothing_can_be_saved_goes_on() -> None:
     async def test(f: Fixture) -> None:
         f.c.assign("gate")

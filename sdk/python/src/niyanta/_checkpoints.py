@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("niyanta.worker")
 T = TypeVar("T")
 
+# How often a state is taken because the handler saves one of its own meanwhile.
+TAKE_TRIES = 3
+
+
+class _Overtaken(Exception):
+    """The handler began to save after the state was taken. What it saves may be newer, so the state
+    must not be saved after it."""
+
 
 class Checkpoints:
     """Saves and restores. Only the control loop uses it."""
@@ -56,11 +64,19 @@ class Checkpoints:
         return None
 
     async def save(self, run: Run, data: bytes, percent: float | None, message: str) -> Stopped | None:
-        """Stores a checkpoint. It is durable when this returns None, or a cause that `saves`.
+        """Stores a checkpoint of the handler. It is durable when this returns None, or a cause that
+        `saves`."""
+        run.begun += 1
+        return await self._save(run, data, percent, message, run.begun, run.reported)
 
-        While its outcome is unknown, the same bytes are sent again under the same sequence.
-        """
+    async def _save(
+        self, run: Run, data: bytes, percent: float | None, message: str, begun: int, reported: int, taken: bool = False
+    ) -> Stopped | None:
+        """Stores a checkpoint. While its outcome is unknown, the same bytes are sent again under the same
+        sequence. begun and reported are those of the run when its state was taken."""
         async with run.saving:
+            if taken and run.begun != begun:
+                raise _Overtaken
             more = "" if percent is None else f"&progress_percent={percent!r}"
             more += f"&progress_message={_quoted(message)}" if message else ""
             delay = RETRY_MIN
@@ -88,7 +104,7 @@ class Checkpoints:
                 a = decoded(answer)
                 if a.get("outcome") in ("applied", "already"):
                     run.sequence += 1
-                    _saved(run, percent)
+                    _saved(run, percent, reported)
                     return run.cause
                 if a.get("outcome") == "illegal":
                     raise ApiError(f"checkpoint {run.sequence + 1} is not possible: {a}", code="INVALID_STATE")
@@ -120,14 +136,21 @@ class Checkpoints:
 
     async def take(self, run: Run) -> bool | None:
         """Asks the handler for a checkpoint and saves it. Returns whether it is durable; None: there
-        is nothing to save. If it fails, the last durable checkpoint stands."""
-        if run.abandoned or run.state != RUNNING:
-            return None
+        is nothing to save, or the handler has kept saving newer ones. If it fails, the last durable
+        checkpoint stands."""
         try:
             async with asyncio.timeout(STOP_GRACE):
-                data = await run.host.snapshot()
-                stop = await self.save(run, data, run.percent, run.message)
-                return stop is None or stop.saves
+                for _ in range(TAKE_TRIES):
+                    if run.abandoned or run.state != RUNNING:
+                        break
+                    begun, reported, percent, message = run.begun, run.reported, run.percent, run.message
+                    data = await run.host.snapshot()
+                    try:
+                        stop = await self._save(run, data, percent, message, begun, reported, taken=True)
+                    except _Overtaken:
+                        continue
+                    return stop is None or stop.saves
+            return None
         except NoCheckpoint:
             return None
         except Exception as e:
@@ -136,9 +159,9 @@ class Checkpoints:
             return False
 
 
-def _saved(run: Run, percent: float | None) -> None:
+def _saved(run: Run, percent: float | None, reported: int) -> None:
     run.resumable = True
-    if percent is not None:
+    if percent is not None and run.reported == reported:
         run.percent, run.progress = percent, None  # what waits is older
     run.pulled_at = max(run.pulled_at, run.percent)
 

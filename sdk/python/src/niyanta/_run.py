@@ -144,6 +144,9 @@ class Run:
     percent: float = 0
     message: str = ""
     pulled_at: float = 0
+    #: How many saves its handler has begun, and how often it has told its progress.
+    begun: int = 0
+    reported: int = 0
     #: Progress that is not reported yet.
     progress: tuple[float, str] | None = None
     progress_at: float = 0

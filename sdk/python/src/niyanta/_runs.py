@@ -154,6 +154,7 @@ class Runs:
         if run.abandoned or run.state == REPORTING or percent != percent:
             return
         run.percent, run.message = percent, message
+        run.reported += 1
         run.progress = (run.percent, run.message)
         self._agent.outbox.moved[run] = None
         self._agent.wake.set()
