@@ -174,6 +174,18 @@ func TestReserve_DevicesThatAreDueFirst_AreReserved(t *testing.T) {
 	assert.Len(t, plan(s, 10, one, sharesOf(0, 0)), 2, "what is due in more than a day is not reserved")
 }
 
+func TestReserve_SeveralDevices_AreDueWhenTheLastOfThemIs(t *testing.T) {
+	two := of(gpuLane(domain.Resources{GPUs: 2 * domain.One}, 1), "a", 10)
+	s := placement.Snapshot{
+		Now: epoch0, Workers: []domain.Worker{gpuWorker(1, 0, 2, "A10")},
+		Occupancy: []domain.Occupancy{
+			until(epoch0.Add(time.Hour), 1, sharesOf(), "gpu0"), until(epoch0.Add(2*time.Hour), 1, sharesOf(), "gpu1"),
+		},
+	}
+	assert.Len(t, plan(s, 10, two, sharesOf(90*time.Minute)), 1, "gpu1 is held for longer")
+	assert.Empty(t, plan(s, 10, two, sharesOf(150*time.Minute)))
+}
+
 // The devices are whole, but a run without devices has the licence. Without regard to that, the
 // devices would be kept until it ends.
 func TestReserve_OtherResourcesTaken_AreWaitedForAsWell(t *testing.T) {
