@@ -17,6 +17,11 @@ import (
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, known := a.ops.of(r.Method, chi.RouteContext(r.Context()).RoutePattern())
+		if known && op.path != r.URL.RawPath && a.paths[r.URL.RawPath] {
+			// The path is one of its own, which the router takes for a parameter: it has no such method.
+			a.methodNotAllowed(chi.RouteContext(r.Context()).Routes)(w, r)
+			return
+		}
 		if !known || !a.Part.serves(op) {
 			a.fail(w, r, errNoRoute(r))
 			return
@@ -96,7 +101,8 @@ func (a *api) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 		var allowed []string
 		for _, method := range a.ops.methods() {
 			op, known := a.ops.of(method, routes.Find(chi.NewRouteContext(), method, r.URL.RawPath))
-			if known && a.Part.serves(op) {
+			other := a.paths[r.URL.RawPath] && op.path != r.URL.RawPath
+			if known && !other && a.Part.serves(op) {
 				allowed = append(allowed, method)
 			}
 		}

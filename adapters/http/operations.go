@@ -177,6 +177,18 @@ func (ops operations) of(method, pattern string) (op operation, known bool) {
 	return op, known
 }
 
+// fixedPaths returns the paths without parameters. Such a path goes before one with parameters that
+// it matches too: "/v1/workloads/batch" is not the workload "batch".
+func (ops operations) fixedPaths() map[string]bool {
+	fixed := map[string]bool{}
+	for _, op := range ops {
+		if !strings.Contains(op.path, "{") {
+			fixed[op.path] = true
+		}
+	}
+	return fixed
+}
+
 // methods returns the methods that some operation has, sorted.
 func (ops operations) methods() []string {
 	seen := map[string]bool{}

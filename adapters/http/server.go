@@ -79,6 +79,7 @@ type Deps struct {
 type api struct {
 	Deps
 	ops      operations
+	paths    map[string]bool // of operations, those without parameters
 	cursors  cursors
 	sessions sessions
 	reserves reserves
@@ -129,8 +130,8 @@ func newAPI(d Deps) (*api, error) {
 		return nil, err
 	}
 	a := &api{
-		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, sessions: sessions, reserves: newReserves(d.InFlight),
-		started: time.Now(), sockets: &sockets{},
+		Deps: d, ops: ops, paths: ops.fixedPaths(), cursors: cursors{key: d.CursorKey}, sessions: sessions,
+		reserves: newReserves(d.InFlight), started: time.Now(), sockets: &sockets{},
 		tokenless: newPool("WebSockets without a key", tokenlessLimit, 0),
 	}
 	a.keys = newWatchedKeys(a.recheck)
