@@ -139,7 +139,7 @@ func TestBulk_WhenInvalid_NamesTheField(t *testing.T) {
 	a := newAPI(t, 0)
 	for body, field := range map[string]string{
 		`{}`: "workload_ids", `{"workload_ids":["x"],"filter":{}}`: "workload_ids", `{"workload_ids":[]}`: "workload_ids",
-		`{"filter":{"status":["ASLEEP"]}}`: "filter.status.0", `{"filter":{"label":["x"]}}`: "label",
+		`{"filter":{"status":["ASLEEP"]}}`: "filter.status.0", `{"filter":{"label":["x"]}}`: "filter.label",
 		`{"filter":{"colour":1}}`:    "filter.colour",
 		`{"filter":{},"limit":1001}`: "limit", `{"filter":{},"colour":1}`: "colour", `{"filter":{},"cursor":"x"}`: "cursor",
 		`{"workload_ids":[` + strings.Repeat(`"x",`, 1000) + `"x"]}`: "workload_ids",

@@ -53,7 +53,8 @@ func parameterViolation(err error) error {
 	var violation *openapi3.SchemaError
 	switch {
 	case errors.As(err, &violation):
-		return schemaViolation(name, violation)
+		// Of a parameter that may be repeated, the value has a place, which the query does not show.
+		return renamed(schemaViolation(name, violation), func(string) string { return name })
 	case errors.As(err, &parse):
 		return domain.Invalid(name, "cannot be read: %s", parse.Error())
 	case errors.Is(err, openapi3filter.ErrInvalidRequired):
@@ -106,6 +107,18 @@ func checkQuery(name string, values []string, p *openapi3.Parameter) error {
 		return domain.Invalid(name, "must stand once")
 	case slices.Contains(values, ""):
 		return domain.Invalid(name, "must not be empty")
+	}
+	return checkLiteral(name, values[0], p.Schema.Value.Type)
+}
+
+// checkLiteral checks how a boolean or an integer is written. The validator takes more spellings
+// than the API describes, such as "T" for true and "+5".
+func checkLiteral(name, value string, t *openapi3.Types) error {
+	switch {
+	case t.Is(openapi3.TypeBoolean) && value != "true" && value != "false":
+		return domain.Invalid(name, "must be true or false")
+	case t.Is(openapi3.TypeInteger) && strings.HasPrefix(value, "+"):
+		return domain.Invalid(name, "must be an integer, without a plus sign")
 	}
 	return nil
 }

@@ -129,6 +129,16 @@ func schemaViolation(root string, err error) error {
 	return domain.Invalid(field, "%s", domain.CutText(reason, maxReasonText))
 }
 
+// renamed returns INVALID_INPUT with another name of the field. Other errors stay as they are.
+func renamed(err error, name func(field string) string) error {
+	var invalid *domain.Error
+	if !errors.As(err, &invalid) || invalid.Code != domain.CodeInvalidInput {
+		return err
+	}
+	field, _ := invalid.Details["field"].(string)
+	return domain.Invalid(name(field), "%s", strings.TrimPrefix(invalid.Message, field+": "))
+}
+
 // unknownField returns the name of the property that the schema does not know. reason is the
 // validator's text, such as: property "x" is unsupported.
 func unknownField(at, reason string) (field, why string) {

@@ -129,7 +129,7 @@ func (a *api) bulkFiltered(
 		CreatedAfter: sel.filter.CreatedAfter, CreatedBefore: sel.filter.CreatedBefore,
 	})
 	if err != nil {
-		return out, err
+		return out, renamed(err, func(field string) string { return "filter." + field })
 	}
 	bound = "batch " + string(req.Operation) + " " + bound
 	q.Limit = limitOr(sel.limit, lifecycle.BulkLimit)
