@@ -84,5 +84,5 @@ func TestRPCs_WithAnUnknownField_RefuseItAsREST(t *testing.T) {
 	for _, answer := range []string{want.body, got} {
 		require.Contains(t, answer, "colour: is not a field of this request", answer)
 	}
-	require.Equal(t, strings.Contains(want.body, `"workload_id"`), strings.Contains(got, `"workloadId"`))
+	require.Equal(t, strings.Contains(want.body, `"workload_id"`), strings.Contains(got, `"workload_id"`))
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,13 +24,14 @@ type JSON string
 // Name implements connect.Codec.
 func (c JSON) Name() string { return string(c) }
 
-// Marshal implements connect.Codec.
+// Marshal implements connect.Codec. Fields have the names of the .proto files, which are those of
+// REST. Clients read these as well as the names in lowerCamelCase, as the mapping of JSON demands.
 func (JSON) Marshal(message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", message)
 	}
-	return protojson.Marshal(m)
+	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
 // Unmarshal implements connect.Codec.
@@ -42,7 +44,7 @@ func (JSON) Unmarshal(text []byte, message any) error {
 		return errors.New("a message is an object, not nothing")
 	}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, m); err != nil {
-		return err
+		return cmp.Or(misfit("", text, m.ProtoReflect().Descriptor()), err)
 	}
 	return keepUnknown(text, m.ProtoReflect())
 }
