@@ -271,6 +271,9 @@ func (s *stream) told(events []domain.StreamEvent) ([]gen.LiveEvent, error) {
 func liveEventOut(e *domain.StreamEvent, p domain.Principal) gen.LiveEvent {
 	out := gen.LiveEvent{Type: gen.LiveEventType(e.Kind)}
 	viewer := p.Role == domain.RoleViewer
+	if p.Role == domain.RoleAdmin {
+		out.CustomerID = opt(string(customerOf(e, p)))
+	}
 	switch {
 	case e.Audit != nil:
 		audit := e.Audit
@@ -279,9 +282,6 @@ func liveEventOut(e *domain.StreamEvent, p domain.Principal) gen.LiveEvent {
 		out.ProgressPercent, out.Timestamp = &audit.ProgressPercent, optTime(audit.At)
 		out.Generation, out.WorkerID = opt(audit.Generation), opt(string(audit.WorkerID))
 		out.CheckpointSequence = opt(audit.CheckpointSequence)
-		if p.SeesAll() {
-			out.CustomerID = opt(string(audit.CustomerID))
-		}
 		out.Message = opt(audit.Reason)
 		if audit.ProgressMessage != "" {
 			out.Message = opt(audit.ProgressMessage)
@@ -313,4 +313,12 @@ func liveEventOut(e *domain.StreamEvent, p domain.Principal) gen.LiveEvent {
 		out.Dropped = &e.Dropped
 	}
 	return out
+}
+
+// customerOf returns whose event it is. A gap in a stream of all customers belongs to none.
+func customerOf(e *domain.StreamEvent, p domain.Principal) domain.CustomerID {
+	if e.Audit != nil {
+		return e.Audit.CustomerID
+	}
+	return p.CustomerID // for whom an administrator follows a workload
 }
