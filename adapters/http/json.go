@@ -49,6 +49,8 @@ type step struct {
 // manyKeys is the number of keys in one object above which they are looked up in a map.
 const manyKeys = 16
 
+var errBehindBody = domain.Invalid("body", "must be one JSON value, with nothing behind it")
+
 // readJSON reads a text that holds exactly one JSON value. schema may be nil.
 func readJSON(text []byte, schema *openapi3.Schema) (any, error) {
 	r := &jsonReader{in: text}
@@ -62,7 +64,7 @@ func readJSON(text []byte, schema *openapi3.Schema) (any, error) {
 // end returns an error if anything but white space follows the value.
 func (r *jsonReader) end() error {
 	if r.peek(); r.at < len(r.in) {
-		return domain.Invalid("body", "must be one JSON value, with nothing behind it")
+		return errBehindBody
 	}
 	return nil
 }

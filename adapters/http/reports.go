@@ -23,8 +23,10 @@ func cleanReports(body []byte) ([]byte, error) {
 	switch {
 	case c.reports > domain.MaxReports:
 		return nil, domain.Invalid("reports", "must be at most %d", domain.MaxReports)
-	case !sound || c.rest() != "":
+	case !sound:
 		return body, nil
+	case c.rest() != "":
+		return nil, errBehindBody
 	}
 	return c.out.Bytes(), nil
 }
