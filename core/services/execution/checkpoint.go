@@ -101,14 +101,22 @@ func (r *run) begin(ctx context.Context) *saving {
 	return &saving{run: r, ctx: ctx, begun: r.begun, reported: r.reported}
 }
 
-// save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the
-// same sequence, so that an acknowledged checkpoint is durable exactly once.
+// save stores one checkpoint. One that the agent asked for carries the progress that the run has told
+// so far: a save of the handler that was under way may have told it just now. While the outcome is
+// unknown, the same bytes are sent again under the same sequence, so that an acknowledged checkpoint is
+// durable exactly once.
 func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, message string) error {
 	r := s.run
 	r.saving.Lock()
 	defer r.saving.Unlock()
-	if s.pulls && a.overtaken(s) {
-		return errOvertaken
+	if s.pulls {
+		a.mu.Lock()
+		overtaken, told := r.begun != s.begun, r.percent
+		percent, message, s.reported = &told, r.message, r.reported
+		a.mu.Unlock()
+		if overtaken {
+			return errOvertaken
+		}
 	}
 	percent = domain.ClampPercent(percent)
 	up.WorkloadID, up.Generation, up.Sequence = r.key.WorkloadID, r.key.Generation, r.sequence+1
@@ -141,13 +149,6 @@ func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, mes
 	case domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeRefused:
 	}
 	return a.fencedOff(r, answer.Status)
-}
-
-// overtaken reports whether the handler has begun a save since.
-func (a *Agent) overtaken(s *saving) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return s.run.begun != s.begun
 }
 
 // saved records the progress that a durable checkpoint carried, unless a later one was reported.

@@ -42,13 +42,6 @@ const pullTries = 3
 // may be newer, so the state must not be saved after it.
 var errOvertaken = errors.New("the handler saves a checkpoint of its own")
 
-// taken is what a pull knows about a run at the moment before it asks for the state.
-type taken struct {
-	begun, reported int // see run
-	percent         float64
-	message         string
-}
-
 // pull asks the workload for a checkpoint and saves it. If that fails, the last durable checkpoint
 // remains. It returns ports.ErrNoCheckpoint if there is nothing to save now, or if the handler has
 // kept saving newer ones. A panic in the workload fails the run; see guard.
@@ -58,12 +51,12 @@ func (a *Agent) pull(r *run) error {
 	for range pullTries {
 		a.mu.Lock()
 		ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
-		t := taken{begun: r.begun, reported: r.reported, percent: r.percent, message: r.message}
+		s := &saving{run: r, ctx: ctx, begun: r.begun, pulls: true}
 		a.mu.Unlock()
 		if !ready {
 			return ports.ErrNoCheckpoint
 		}
-		err := r.saveSnapshot(ctx, t)
+		err := r.saveSnapshot(ctx, s)
 		if errors.Is(err, errOvertaken) {
 			continue
 		}
@@ -76,8 +69,7 @@ func (a *Agent) pull(r *run) error {
 }
 
 // saveSnapshot asks the workload for its state and saves it.
-func (r *run) saveSnapshot(ctx context.Context, t taken) error {
-	s := &saving{run: r, ctx: ctx, begun: t.begun, reported: t.reported, pulls: true}
+func (r *run) saveSnapshot(ctx context.Context, s *saving) error {
 	defer s.close()
 	if w, streams := r.workload.(ports.StreamWorkload); streams {
 		return r.agent.saveStream(s, func(to io.Writer) (err error) {
@@ -85,13 +77,13 @@ func (r *run) saveSnapshot(ctx context.Context, t taken) error {
 				return r.fault()
 			}
 			return err
-		}, &t.percent, t.message)
+		}, nil, "")
 	}
 	data, err := r.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	return r.agent.save(s, ports.CheckpointUpload{Data: data}, &t.percent, t.message)
+	return r.agent.save(s, ports.CheckpointUpload{Data: data}, nil, "")
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {

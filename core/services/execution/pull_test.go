@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -47,6 +48,33 @@ func TestPull_WhenTheHandlerSavesMeanwhile_TakesTheStateAgain(t *testing.T) {
 		states = append(states, fmt.Sprintf("%d=%s at %g", c.Sequence, c.Data, *c.Percent))
 	}
 	assert.Equal(t, []string{"1=60 at 60", "2=61 at 60"}, states)
+}
+
+// Progress does not go back when the handler's save was under way.
+func TestPull_WhileTheHandlerSaves_CarriesItsProgress(t *testing.T) {
+	taken := make(chan struct{})
+	b := newBench(t, 1, one(&script{
+		execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+			if err := p.Checkpoint(ctx, []byte("60"), percent(60), ""); err != nil {
+				return "", err
+			}
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		},
+		snapshot: func() ([]byte, error) { close(taken); return []byte("60"), nil },
+	}))
+	b.plane.save = func(c ports.CheckpointUpload) (domain.Outcome, error) {
+		if c.Sequence == 1 {
+			b.command(ports.CommandPause, "wl_1", 1)
+			<-taken
+		}
+		return domain.OutcomeApplied, nil
+	}
+	b.assign("wl_1", 1)
+	b.flush()
+	b.settle()
+	require.Len(t, b.plane.checkpoints, 2)
+	assert.InDelta(t, 60, *b.plane.checkpoints[1].Percent, 0)
 }
 
 // A handler that saves without a pause keeps all of its checkpoints in order, and stops when it must.

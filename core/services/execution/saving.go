@@ -17,7 +17,7 @@ type saving struct {
 	ctx   context.Context //nolint:containedctx // the caller's
 	grace context.Context //nolint:containedctx // used after the caller's has ended
 	end   context.CancelFunc
-	// begun and reported are those of the run at the moment when the state was taken.
+	// begun is that of the run at the moment when the state was taken, and reported when the progress was.
 	begun, reported int
 	pulls           bool // the agent asked for it, not the handler
 }

@@ -67,48 +67,55 @@ class Checkpoints:
         """Stores a checkpoint of the handler. It is durable when this returns None, or a cause that
         `saves`."""
         run.begun += 1
-        return await self._save(run, data, percent, message, run.begun, run.reported)
+        reported = run.reported
+        async with run.saving:
+            return await self._save(run, data, percent, message, reported)
+
+    async def _save_taken(self, run: Run, data: bytes, begun: int) -> Stopped | None:
+        """Stores a state that was taken when run.begun was begun. It carries the progress that the run
+        has told so far: a save of the handler that was under way may have told it just now."""
+        async with run.saving:
+            if run.begun != begun:
+                raise _Overtaken
+            return await self._save(run, data, run.percent, run.message, run.reported)
 
     async def _save(
-        self, run: Run, data: bytes, percent: float | None, message: str, begun: int, reported: int, taken: bool = False
+        self, run: Run, data: bytes, percent: float | None, message: str, reported: int
     ) -> Stopped | None:
         """Stores a checkpoint. While its outcome is unknown, the same bytes are sent again under the same
-        sequence. begun and reported are those of the run when its state was taken."""
-        async with run.saving:
-            if taken and run.begun != begun:
-                raise _Overtaken
-            more = "" if percent is None else f"&progress_percent={percent!r}"
-            more += f"&progress_message={_quoted(message)}" if message else ""
-            delay = RETRY_MIN
-            while True:
-                if (stop := self._may_not_save(run)) is not None:
-                    return stop
-                # Coordinators refuse checkpoints of a run that has not started.
-                await _unless(run.aborted, run.acknowledged.wait())
-                if (stop := self._may_not_save(run)) is not None:
-                    return stop
-                path = self._path(run, run.sequence + 1, more)
-                try:
-                    answer = await _unless(run.aborted, self._agent.plane.call("PUT", path, line=DATA, body=data))
-                except ApiError as e:
-                    if session_over(e):
-                        return self._agent.runs.fenced(run, "")
-                    raise
-                except Unanswered as e:
-                    (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not answered yet: %s", e)
-                    await _unless(run.aborted, pause(delay))
-                    delay = min(2 * delay, RETRY_MAX)
-                    continue
-                if answer is None:
-                    continue  # the time to save is over
-                a = decoded(answer)
-                if a.get("outcome") in ("applied", "already"):
-                    run.sequence += 1
-                    _saved(run, percent, reported)
-                    return run.cause
-                if a.get("outcome") == "illegal":
-                    raise ApiError(f"checkpoint {run.sequence + 1} is not possible: {a}", code="INVALID_STATE")
-                return self._agent.runs.fenced(run, a.get("status", ""))
+        sequence. run.saving is held; reported is that of the run when its progress was told."""
+        more = "" if percent is None else f"&progress_percent={percent!r}"
+        more += f"&progress_message={_quoted(message)}" if message else ""
+        delay = RETRY_MIN
+        while True:
+            if (stop := self._may_not_save(run)) is not None:
+                return stop
+            # Coordinators refuse checkpoints of a run that has not started.
+            await _unless(run.aborted, run.acknowledged.wait())
+            if (stop := self._may_not_save(run)) is not None:
+                return stop
+            path = self._path(run, run.sequence + 1, more)
+            try:
+                answer = await _unless(run.aborted, self._agent.plane.call("PUT", path, line=DATA, body=data))
+            except ApiError as e:
+                if session_over(e):
+                    return self._agent.runs.fenced(run, "")
+                raise
+            except Unanswered as e:
+                (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not answered yet: %s", e)
+                await _unless(run.aborted, pause(delay))
+                delay = min(2 * delay, RETRY_MAX)
+                continue
+            if answer is None:
+                continue  # the time to save is over
+            a = decoded(answer)
+            if a.get("outcome") in ("applied", "already"):
+                run.sequence += 1
+                _saved(run, percent, reported)
+                return run.cause
+            if a.get("outcome") == "illegal":
+                raise ApiError(f"checkpoint {run.sequence + 1} is not possible: {a}", code="INVALID_STATE")
+            return self._agent.runs.fenced(run, a.get("status", ""))
 
     def _may_not_save(self, run: Run) -> Stopped | None:
         if self._agent.live_session() is not run.session:
@@ -143,10 +150,10 @@ class Checkpoints:
                 for _ in range(TAKE_TRIES):
                     if run.abandoned or run.state != RUNNING:
                         break
-                    begun, reported, percent, message = run.begun, run.reported, run.percent, run.message
+                    begun = run.begun
                     data = await run.host.snapshot()
                     try:
-                        stop = await self._save(run, data, percent, message, begun, reported, taken=True)
+                        stop = await self._save_taken(run, data, begun)
                     except _Overtaken:
                         continue
                     return stop is None or stop.saves
