@@ -98,15 +98,21 @@ func (a *api) serveRPC(handler http.Handler) http.HandlerFunc {
 // body that is somewhat too large is refused by the operation, with its error.
 const messageOverhead = 64 << 10
 
+// maxItemText bounds the text of an item of a message. It is longer than the JSON of the same item:
+// JSON in JSON is escaped.
+const maxItemText = 4 * maxBody
+
 // rpcHandler returns the handler of a method: for gRPC, gRPC-Web and Connect.
 func (a *api) rpcHandler(op operation, operations http.Handler) http.Handler {
-	limit := maxBody + messageOverhead
+	limit, bounds := maxBody+messageOverhead, rpc.Bounds{}
 	if op.costsItems() {
 		limit = maxBatchBody + messageOverhead
+		bounds = rpc.Bounds{Items: int(op.body.each.limit), ItemBytes: maxItemText} //nolint:gosec // small
 	}
 	options := []connect.HandlerOption{
 		connect.WithSchema(op.rpc.Descriptor), connect.WithReadMaxBytes(limit),
-		connect.WithCodec(rpc.JSON("json")), connect.WithCodec(rpc.JSON("json; charset=utf-8")),
+		connect.WithCodec(bounds.JSON("json")), connect.WithCodec(bounds.JSON("json; charset=utf-8")),
+		connect.WithCodec(bounds.Binary()),
 		connect.WithCompression("gzip", nil, nil), // a bomb would be decompressed before anybody counts
 		connect.WithRequestInitializer(func(_ connect.Spec, message any) error {
 			if m, ok := message.(*dynamicpb.Message); ok {
