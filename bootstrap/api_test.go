@@ -282,7 +282,7 @@ func TestRequests_WhenInvalid_AreRefusedWithTheField(t *testing.T) {
 	for query, field := range map[string]string{
 		"limit=1000000000": "limit", "limit=0": "limit", "limit=x": "limit", "order_by=status%3Bdrop": "order_by",
 		"order_by=status;drop": "query", "order=up": "order", "status=ASLEEP": "status", "cursor=AAAA": "cursor",
-		"label=x": "label", "offset=-1": "offset", "created_after=now": "created_after",
+		"label=x": "label", "label=a%3D1&label=a%3D2": "label", "offset=-1": "offset", "created_after=now": "created_after",
 		"colour=red": "colour", "limit=1&limit=2": "limit", "order=asc&order=desc": "order",
 		"status=PENDING&status=RUNNING&Limit=1": "Limit",
 	} {

@@ -129,7 +129,8 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		}),
 		"GetConfig":   e(func(ctx context.Context) (any, error) { return f.Configs.Get(ctx, acme, "wlcfg_x") }),
 		"ForTypes":    e(func(ctx context.Context) (any, error) { return f.Configs.ForTypes(ctx, nil) }),
-		"ListConfigs": e(func(ctx context.Context) (any, error) { return f.Configs.List(ctx, acme) }),
+		"ListConfigs": e(func(ctx context.Context) (any, error) { return f.Configs.List(ctx, acme, "", 1) }),
+		"ConfigTypes": e(func(ctx context.Context) (any, error) { return f.Configs.Types(ctx, acme, 1) }),
 		"UpdateConfig": e(func(ctx context.Context) (any, error) {
 			return f.Configs.Update(ctx, acme, "wlcfg_x", domain.ConfigPatch{})
 		}),

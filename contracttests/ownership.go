@@ -126,7 +126,8 @@ func readsOf(
 			return n(len(ls), err)
 		},
 		"Checkpoints": func() int { cs, err := f.Checkpoints.List(ctx, customer, id); return n(len(cs), err) },
-		"Configs":     func() int { cs, err := f.Configs.List(ctx, customer); return n(len(cs), err) },
+		"Configs":     func() int { cs, err := f.Configs.List(ctx, customer, "", 10); return n(len(cs), err) },
+		"Types":       func() int { ts, err := f.Configs.Types(ctx, customer, 10); return n(len(ts), err) },
 		"ForTypes": func() int {
 			m, err := f.Configs.ForTypes(ctx, []domain.ConfigKey{{CustomerID: customer, Type: c.Type}})
 			return n(len(m), err)

@@ -128,12 +128,42 @@ func tenancyCases() []Case[StoreHarness] {
 				got, err = h.Open().Configs.Get(t.Context(), acme, c.ID)
 				require.NoError(t, err)
 				require.Equal(t, want, got, "a failed write changes nothing")
-				list, err := f.Configs.List(t.Context(), acme)
+				list, err := f.Configs.List(t.Context(), acme, "", 10)
 				require.NoError(t, err)
 				require.Equal(t, []string{"a", "b"}, []string{list[0].Type, list[1].Type})
+				types, err := f.Configs.Types(t.Context(), acme, 10)
+				require.NoError(t, err)
+				require.Equal(t, []string{"a", "b"}, types)
 				require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
 				_, err = f.Configs.Get(t.Context(), acme, c.ID)
 				requireCode(t, err, domain.CodeNotFound)
+			}},
+		{"configs are listed in pages",
+			"List returns the customer's configs behind the type after, ordered by type, at most limit",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				for _, name := range []string{"b", "a.b", "B", "a", "a-b", "0"} {
+					f.config(name, domain.ConfigID("wlcfg_"+name))
+				}
+				want := []string{"0", "B", "a", "a-b", "a.b", "b"}
+				var got []string
+				for after, more := "", true; more; more = after < "b" {
+					page, err := f.Configs.List(t.Context(), acme, after, 4)
+					require.NoError(t, err)
+					require.NotEmpty(t, page)
+					require.LessOrEqual(t, len(page), 4)
+					for i := range page {
+						got = append(got, page[i].Type)
+					}
+					after = got[len(got)-1]
+				}
+				require.Equal(t, want, got, "by the bytes of the type, as cursors compare it")
+				end, err := f.Configs.List(t.Context(), acme, "b", 4)
+				require.NoError(t, err)
+				require.Empty(t, end)
+				types, err := f.Configs.Types(t.Context(), acme, 5)
+				require.NoError(t, err)
+				require.Equal(t, want[:5], types)
 			}},
 		{"patches of one config at the same time are all kept",
 			"Update applies the patch atomically: of patches at the same time none is lost", func(t T, h StoreHarness) {
@@ -194,9 +224,12 @@ func tenancyCases() []Case[StoreHarness] {
 				kept, err := f.Configs.Get(t.Context(), acme, c.ID)
 				require.NoError(t, err)
 				require.Equal(t, c, kept)
-				list, err := f.Configs.List(t.Context(), rival)
+				list, err := f.Configs.List(t.Context(), rival, "", 10)
 				require.NoError(t, err)
 				require.Empty(t, list)
+				types, err := f.Configs.Types(t.Context(), rival, 10)
+				require.NoError(t, err)
+				require.Empty(t, types)
 				foreign := c
 				foreign.CustomerID = "cust_nobody"
 				_, err = f.Configs.Create(t.Context(), foreign)

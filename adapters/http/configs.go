@@ -31,13 +31,26 @@ func (a *api) ListWorkloadConfigs(
 	ctx context.Context, req gen.ListWorkloadConfigsRequestObject,
 ) (gen.ListWorkloadConfigsResponseObject, error) {
 	p := scopeOf(ctx).principal
-	cs, err := a.Tenancy.ListConfigs(ctx, p.CustomerID)
+	limit, after, bound := limitOr(req.Params.Limit, defaultPage), "", "configs "+string(p.CustomerID)
+	if c := deref(req.Params.Cursor); c != "" {
+		if err := a.cursors.decode(c, &after, bound); err != nil {
+			return nil, err
+		}
+	}
+	cs, err := a.Tenancy.ListConfigs(ctx, p.CustomerID, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
 	byType := func(c *domain.WorkloadConfig) string { return c.Type }
-	cs, pagination, err := page(a, cs, byType, req.Params.Limit, req.Params.Cursor, "configs "+string(p.CustomerID))
+	cs, pagination, err := paginate(a, cs, byType, limit, bound)
 	if err != nil {
+		return nil, err
+	}
+	size := 0
+	for i := range cs {
+		size += len(cs[i].Config)
+	}
+	if err := scopeOf(ctx).place.carry(size); err != nil {
 		return nil, err
 	}
 	configs := mapSlice(cs, func(c *domain.WorkloadConfig) gen.WorkloadConfig { return configOut(c, p.Role) })

@@ -183,4 +183,16 @@ func (p *place) widen(n int) error {
 	return nil
 }
 
+// answerCopies is how often an answer is in memory while it is made: as it was read, as JSON, and
+// what JSON needs to grow.
+const answerCopies = 4
+
+// carry takes the places for an answer with so many bytes of payloads.
+func (p *place) carry(size int) error {
+	if n := 1 + answerCopies*size/maxBody; n > p.taken {
+		return p.widen(n)
+	}
+	return nil
+}
+
 func (p *place) leave() { p.from.leave(p.holder, p.taken) }

@@ -46,6 +46,9 @@ func (a *api) workloadPage(
 	if err != nil {
 		return out, err
 	}
+	if err := scopeOf(ctx).place.carry(payloads(page.Items)); err != nil {
+		return out, err
+	}
 	out = workloadListOut(page.Items, scopeOf(ctx).principal.Role)
 	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.Next != nil}
 	if in.Offset != nil {
@@ -60,6 +63,22 @@ func (a *api) workloadPage(
 	}
 	out.Pagination.NewestCursor, err = a.cursorAt(newest(&q, page.Items), bound)
 	return out, err
+}
+
+// payloads returns how many bytes the workloads have of what may be large.
+func payloads(ws []domain.Workload) (n int) {
+	for i := range ws {
+		w := &ws[i]
+		n += len(w.Input) + len(w.Result)
+		for _, tags := range []map[string]string{
+			w.Labels, w.Affinity.Hard.WorkerTags, w.Affinity.Soft.WorkerTags, w.Affinity.Anti.WorkerTags,
+		} {
+			for k, v := range tags {
+				n += len(k) + len(v)
+			}
+		}
+	}
+	return n
 }
 
 func workloadListOut(ws []domain.Workload, role domain.Role) gen.WorkloadList {
@@ -161,6 +180,9 @@ func workloadQuery(
 		}
 		if q.Labels == nil {
 			q.Labels = map[string]string{}
+		}
+		if have, twice := q.Labels[k]; twice && have != v {
+			return q, "", domain.Invalid("label", "names %q with two values, which no workload has", domain.CutText(k, 100))
 		}
 		q.Labels[k] = v
 	}

@@ -67,6 +67,9 @@ func (a *api) workloadPageOfAll(
 	if err != nil {
 		return gen.WorkloadList{}, err
 	}
+	if err := scopeOf(ctx).place.carry(payloads(page.Items)); err != nil {
+		return gen.WorkloadList{}, err
+	}
 	out := workloadListOut(page.Items, domain.RoleAdmin)
 	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.Next != nil}
 	if page.Next != nil {

@@ -33,6 +33,9 @@ func (a *api) GetWorkload(
 	if err != nil {
 		return nil, err
 	}
+	if err := scopeOf(ctx).place.carry(payloads([]domain.Workload{w})); err != nil {
+		return nil, err
+	}
 	return gen.GetWorkload200JSONResponse(workloadOut(&w, p.Role)), nil
 }
 

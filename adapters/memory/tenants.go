@@ -229,7 +229,9 @@ func (c configs) ForTypes(
 }
 
 // List implements ports.ConfigStore.
-func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
+func (c configs) List(
+	ctx context.Context, customer domain.CustomerID, after string, limit int,
+) ([]domain.WorkloadConfig, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -238,11 +240,23 @@ func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain
 	var out []domain.WorkloadConfig
 	if t := c.s.customers[customer]; t != nil {
 		for _, cfg := range t.configs {
-			out = append(out, *cfg)
+			if cfg.Type > after {
+				out = append(out, *cfg)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b domain.WorkloadConfig) int { return cmp.Compare(a.Type, b.Type) })
-	return out, nil
+	return out[:min(limit, len(out))], nil
+}
+
+// Types implements ports.ConfigStore.
+func (c configs) Types(ctx context.Context, customer domain.CustomerID, limit int) ([]string, error) {
+	all, err := c.List(ctx, customer, "", limit)
+	types := make([]string, len(all))
+	for i := range all {
+		types[i] = all[i].Type
+	}
+	return types, err
 }
 
 // Update implements ports.ConfigStore.

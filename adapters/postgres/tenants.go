@@ -275,11 +275,19 @@ func (c configs) ForTypes(
 }
 
 // List implements ports.ConfigStore.
-func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
-	return query(
-		ctx, c.s.pool, configTable.scan, selectConfigs+" WHERE c.customer_id = $1::text ORDER BY c.workload_type",
-		string(customer),
-	)
+func (c configs) List(
+	ctx context.Context, customer domain.CustomerID, after string, limit int,
+) ([]domain.WorkloadConfig, error) {
+	return longRead(ctx, c.s.reads, customer, configTable.scan, selectConfigs+
+		" WHERE c.customer_id = $1::text AND c.workload_type > $2::text ORDER BY c.workload_type LIMIT $3::bigint",
+		string(customer), after, limit)
+}
+
+// Types implements ports.ConfigStore.
+func (c configs) Types(ctx context.Context, customer domain.CustomerID, limit int) ([]string, error) {
+	return longRead(ctx, c.s.reads, customer, pgx.RowTo[string],
+		"SELECT workload_type FROM workload_configs WHERE customer_id = $1::text ORDER BY workload_type LIMIT $2::bigint",
+		string(customer), limit)
 }
 
 // Update implements ports.ConfigStore.

@@ -43,8 +43,10 @@ type ConfigStore interface {
 	Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error)
 	// ForTypes returns the configs with these keys, leaving out those that do not exist.
 	ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error)
-	// List returns the customer's configs ordered by type.
-	List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error)
+	// List returns the customer's configs behind the type after, ordered by type, at most limit.
+	List(ctx context.Context, customer domain.CustomerID, after string, limit int) ([]domain.WorkloadConfig, error)
+	// Types returns the types that the customer has configs for, in order, at most limit.
+	Types(ctx context.Context, customer domain.CustomerID, limit int) ([]string, error)
 	// Update applies the patch atomically and returns the result: of patches at the same time none
 	// is lost. CodeNotFound, or CodeInvalidInput when the result would not be valid or the type
 	// would change.

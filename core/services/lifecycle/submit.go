@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -189,8 +190,9 @@ func (s *Service) settingsFor(
 	if found[0].customer == nil {
 		return domain.Customer{}, nil, domain.NotFound("customer")
 	}
+	known := sync.OnceValues(func() ([]string, error) { return s.supported(ctx, id) })
 	for i, t := range types {
-		configs[t] = s.effective(ctx, id, t, found[i].config)
+		configs[t] = s.effective(ctx, t, found[i].config, known)
 	}
 	return *found[0].customer, configs, nil
 }
@@ -239,20 +241,21 @@ func (s *Service) prepare(
 }
 
 // effective returns the config of a customer's workloads of a type, or the defaults. An unknown
-// type is accepted and waits for a worker that offers it, unless known types are required.
+// type is accepted and waits for a worker that offers it, unless known types are required. supported
+// returns the types that the customer could mean.
 func (s *Service) effective(
-	ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig,
+	ctx context.Context, workloadType string, cfg *domain.WorkloadConfig, supported func() ([]string, error),
 ) effective {
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
 	}
 	if s.cfg.RequireKnownTypes && !s.types.offers(workloadType, s.deps.Clock.Now()) {
-		offered, err := s.offered(ctx)
-		if err != nil {
+		names, err := supported()
+		switch {
+		case err != nil:
 			return effective{err: err}
-		}
-		if !offered[workloadType] {
-			return effective{err: s.unknownType(ctx, customer, workloadType, offered)}
+		case !s.types.offers(workloadType, s.deps.Clock.Now()):
+			return effective{err: unknownType(workloadType, names)}
 		}
 	}
 	return effective{run: domain.DefaultRunConfig()}
@@ -270,31 +273,38 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 	return types, nil
 }
 
-// unknownType returns an error that lists the types the customer could mean: those that it has a
-// config for and those that live workers offer.
-func (s *Service) unknownType(
-	ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool,
-) error {
-	known := map[string]bool{}
+// supportedListed bounds how many types an error lists.
+const supportedListed = 100
+
+// supported reads the types that a customer could mean: those that it has a config for and those
+// that live workers offer. It returns supportedListed of them at most, in order.
+func (s *Service) supported(ctx context.Context, customer domain.CustomerID) ([]string, error) {
+	offered, err := s.offered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.deps.Configs.Types(ctx, customer, supportedListed)
+	if err != nil {
+		return nil, err
+	}
 	for t := range offered {
 		if domain.IsType(t) {
-			known[t] = true
+			names = append(names, t)
 		}
 	}
-	configs, err := s.deps.Configs.List(ctx, customer)
-	if err != nil {
-		return err
-	}
-	for _, c := range configs {
-		known[c.Type] = true
-	}
-	names := append([]string{}, slices.Sorted(maps.Keys(known))...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), supportedListed)], nil
+}
+
+// unknownType returns an error that lists the types the customer could mean.
+func unknownType(workloadType string, names []string) error {
 	list := strings.Join(names, ", ")
 	if list == "" {
 		list = "none yet: no worker has registered"
 	}
 	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).
-		With("supported_types", names)
+		With("supported_types", append([]string{}, names...))
 }
 
 // Unoffered returns those of the given types and other capabilities that no live worker offers.

@@ -23,9 +23,11 @@ func (s *Service) GetConfig(
 	return s.deps.Configs.Get(ctx, customer, id)
 }
 
-// ListConfigs returns a customer's configs ordered by type.
-func (s *Service) ListConfigs(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
-	return s.deps.Configs.List(ctx, customer)
+// ListConfigs returns up to limit of a customer's configs with types above after, ordered by type.
+func (s *Service) ListConfigs(
+	ctx context.Context, customer domain.CustomerID, after string, limit int,
+) ([]domain.WorkloadConfig, error) {
+	return s.deps.Configs.List(ctx, customer, after, limit)
 }
 
 // UpdateConfig changes a config. Later submissions use it; earlier ones keep the config that they
