@@ -14,6 +14,8 @@ import (
 type Committer[T, R any] struct {
 	commit func(ctx context.Context, items []T) ([]R, error)
 	limit  int
+	weigh  func(*T) int // nil: items weigh nothing
+	most   int
 
 	mu      sync.Mutex
 	waiting []*call[T, R]
@@ -23,6 +25,7 @@ type Committer[T, R any] struct {
 // call is one caller's items and, later, its answer.
 type call[T, R any] struct {
 	items   []T
+	weight  int
 	results []R
 	err     error
 	done    chan struct{} // closed when answered
@@ -38,6 +41,13 @@ func NewCommitter[T, R any](limit int, commit func(ctx context.Context, items []
 	return &Committer[T, R]{commit: commit, limit: limit}
 }
 
+// Weigh bounds what the items of a batch weigh together, too. So a batch of many large items does
+// not take so long that those who share it fail with it.
+func (c *Committer[T, R]) Weigh(most int, weigh func(*T) int) *Committer[T, R] {
+	c.most, c.weigh = most, weigh
+	return c
+}
+
 // Do commits items together with those of concurrent callers and returns their results. If ctx ends
 // while the caller waits, Do returns its error; the items may be committed all the same. The commit
 // itself is not cancelled with the caller that executes it, because it acts for others too.
@@ -46,6 +56,11 @@ func (c *Committer[T, R]) Do(ctx context.Context, items ...T) ([]R, error) {
 		return nil, err
 	}
 	me := &call[T, R]{items: items, done: make(chan struct{}), lead: make(chan struct{}, 1)}
+	for i := range items {
+		if c.weigh != nil {
+			me.weight += c.weigh(&items[i])
+		}
+	}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, me)
 	if !c.busy {
@@ -87,9 +102,9 @@ func (c *Committer[T, R]) abandon(me *call[T, R]) {
 func (c *Committer[T, R]) flush(ctx context.Context) {
 	c.mu.Lock()
 	var batch []*call[T, R]
-	n := 0
-	for len(c.waiting) > 0 && (n == 0 || n+len(c.waiting[0].items) <= c.limit) {
-		n += len(c.waiting[0].items)
+	n, weight := 0, 0
+	for len(c.waiting) > 0 && (n == 0 || n+len(c.waiting[0].items) <= c.limit && weight+c.waiting[0].weight <= c.most) {
+		n, weight = n+len(c.waiting[0].items), weight+c.waiting[0].weight
 		batch = append(batch, c.waiting[0])
 		c.waiting = c.waiting[1:]
 	}

@@ -221,3 +221,33 @@ func TestCommitter_WhenResultsAreMissing_FailsInsteadOfMisattributing(t *testing
 	_, err := c.Do(t.Context(), 1, 2)
 	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
 }
+
+func TestCommitter_WhenItemsWeigh_BoundsWhatABatchWeighs(t *testing.T) {
+	release := make(chan struct{})
+	first := true
+	most := 0
+	c := batching.NewCommitter(1000, func(ctx context.Context, items []int) ([]int, error) {
+		if first {
+			first = false
+			<-release
+		}
+		sum := 0
+		for _, i := range items {
+			sum += i
+		}
+		most = max(most, sum)
+		return double(ctx, items)
+	}).Weigh(100, func(i *int) int { return *i })
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			got, _ := c.Do(t.Context(), 40)
+			assert.Equal(t, []int{80}, got)
+		})
+	}
+	close(release)
+	wg.Wait()
+	assert.LessOrEqual(t, most, 100)
+	_, err := c.Do(t.Context(), 500)
+	require.NoError(t, err, "what weighs more than a batch may goes alone")
+}

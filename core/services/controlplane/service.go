@@ -57,6 +57,7 @@ var _ ports.ControlPlane = (*Service)(nil)
 const (
 	beatBatch   = 1000
 	reportBatch = 2000
+	reportBytes = 32 << 20 // of results and lines
 	pollBatch   = 1000
 )
 
@@ -69,7 +70,13 @@ func New(cfg Config, deps Deps) *Service {
 		return deps.Workers.Heartbeat(ctx, beats, cfg.Lease)
 	}
 	s.beats = batching.NewCommitter(beatBatch, renew)
-	s.reports = batching.NewCommitter(reportBatch, deps.Applier.Each)
+	s.reports = batching.NewCommitter(reportBatch, deps.Applier.Each).Weigh(reportBytes, func(t *domain.Transition) int {
+		n := len(t.Result)
+		for i := range t.Lines {
+			n += len(t.Lines[i].Message) + len(t.Lines[i].Details)
+		}
+		return n
+	})
 	s.live = batching.NewCommitter(pollBatch, s.liveSessions)
 	s.unstarted = batching.NewCommitter(pollBatch, s.unstartedOf)
 	return s

@@ -60,13 +60,18 @@ const DefaultPauseWait = 10 * time.Second
 // submitBatch is the limit of submissions in one commit.
 const submitBatch = 1000
 
+// submitBytes is the limit of their inputs and configs: each may have a MiB, and what one customer
+// submits must not take the time of the others that share the commit.
+const submitBytes = 16 << 20
+
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
 	cfg.PauseWait = cmp.Or(cfg.PauseWait, DefaultPauseWait)
 	cfg.KeepArchive = cmp.Or(cfg.KeepArchive, math.MaxInt64)
 	s := &Service{cfg: cfg, deps: deps}
 	s.settings = batching.NewCommitter(submitBatch, s.readSettings)
-	s.submits = batching.NewCommitter(submitBatch, deps.Workloads.Submit)
+	s.submits = batching.NewCommitter(submitBatch, deps.Workloads.Submit).Weigh(submitBytes,
+		func(sub *domain.Submission) int { return len(sub.Input) + len(sub.Run.Config) })
 	s.throughput = batching.NewCommitter(submitBatch, s.readThroughput)
 	return s
 }
