@@ -255,6 +255,29 @@ func (p *plane) lines(w domain.Workload) []domain.LogLine {
 // planeSessionCases are about what each call may do in which session.
 func planeSessionCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
+		{"a heartbeat is answered whatever customers have submitted",
+			"the answer carries whatever the worker must do that it may have missed; an answer is small enough to " +
+				"be read before the lease is over", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				var small domain.Workload
+				for i := range 5 {
+					w := p.submit(func(s *domain.Submission) {
+						if i < 4 {
+							s.Input = domain.JSON(`{"x":"` + strings.Repeat("x", 900<<10) + `"}`)
+						}
+					})
+					p.must(assign(w, p.worker))
+					small = w
+				}
+				h.Advance(2 * time.Second)
+				commands := p.beat()
+				requireAssigned(t, commands, small)
+				size := 0
+				for i := range commands {
+					size += commands[i].Assignment.Size()
+				}
+				require.Less(t, size, 512<<10)
+			}},
 		{"a call names its session",
 			"without a worker id and a session id it is CodeInvalidInput", func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)

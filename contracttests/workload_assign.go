@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +28,25 @@ func assignCases() []Case[StoreHarness] {
 				refused := f.apply(assign(f.submit(), w))[0]
 				require.Equal(t, domain.OutcomeRefused, refused.Outcome)
 				require.Nil(t, refused.Assigned)
+			}},
+		{"an assignment leaves out what is large or has all of it",
+			"A store that would have to read a large input or config leaves both empty",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				large := domain.JSON(`{"x":"` + strings.Repeat("x", 512<<10) + `"}`)
+				w := f.worker("w", 2)
+				for _, set := range []func(*domain.Submission){
+					func(s *domain.Submission) { s.Input = large },
+					func(s *domain.Submission) { s.Run.Config = large },
+				} {
+					a := f.submit(set)
+					got, whole := *f.apply(assign(a, w))[0].Assigned, f.get(a.ID)
+					require.NotEmpty(t, whole.Input)
+					if got.Input == "" {
+						whole.Input, whole.Run.Config = "", ""
+					}
+					require.Equal(t, whole, got)
+				}
 			}},
 		{"a workload that is not due is not assigned",
 			"NotBefore delays the next assignment", func(t T, h StoreHarness) {

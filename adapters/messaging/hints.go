@@ -108,7 +108,7 @@ func (s *local) Close() error {
 const chunk = 500
 
 // Command implements ports.Notifier. Commands that are too large together travel alone. One that is
-// too large by itself is fetched by the worker over HTTP.
+// too large by itself, or that comes without its assignment, is fetched by the worker over HTTP.
 func (h *Hints) Command(ctx context.Context, worker domain.WorkerID, cs ...ports.Command) {
 	for part := range slices.Chunk(cs, chunk) {
 		if !h.send(ctx, h.party.commands(worker), typeCommands, part) {
@@ -119,6 +119,11 @@ func (h *Hints) Command(ctx context.Context, worker domain.WorkerID, cs ...ports
 				h.send(ctx, h.party.commands(worker), typeFetch, nil)
 			}
 		}
+	}
+	if slices.ContainsFunc(cs, func(c ports.Command) bool {
+		return c.Kind == ports.CommandAssign && c.Assignment == nil
+	}) {
+		h.send(ctx, h.party.commands(worker), typeFetch, nil)
 	}
 }
 

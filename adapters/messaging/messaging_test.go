@@ -153,14 +153,37 @@ func TestHints_WhenTheBusIsDisconnected_ReachTheirOwnProcess(t *testing.T) {
 	_, err = h.Commands(t.Context(), "w", func(c ports.Command) { commanded = append(commanded, string(c.Kind)) })
 	require.NoError(t, err)
 	h.Wake(t.Context(), "work")
-	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign})
-	h.Command(t.Context(), "other", ports.Command{Kind: ports.CommandAssign})
+	assign := ports.Command{Kind: ports.CommandAssign, Assignment: &ports.Assignment{}}
+	h.Command(t.Context(), "w", assign)
+	h.Command(t.Context(), "other", assign)
 	assert.Equal(t, []string{"work"}, woken)
 	assert.Equal(t, []string{string(ports.CommandAssign)}, commanded)
 	assert.Equal(t, 3, counts["bus_publish_failed"])
 	require.NoError(t, wakes.Close())
 	h.Wake(t.Context(), "more")
 	assert.Len(t, woken, 1)
+}
+
+// publishingBus keeps the types of the messages that are published.
+type publishingBus struct {
+	stubBus
+	types []string
+}
+
+func (b *publishingBus) Publish(_ context.Context, _ string, data []byte) error {
+	e, err := decode(data)
+	b.types = append(b.types, e.Type)
+	return err
+}
+
+func TestCommand_WithoutItsAssignment_HasTheWorkerFetchIt(t *testing.T) {
+	bus := &publishingBus{}
+	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
+	h := NewHints(bus, party, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign, Assignment: &ports.Assignment{}})
+	require.Equal(t, []string{typeCommands}, bus.types)
+	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign}, ports.Command{Kind: ports.CommandDrain})
+	require.Equal(t, []string{typeCommands, typeCommands, typeFetch}, bus.types)
 }
 
 func FuzzEnvelope(f *testing.F) {

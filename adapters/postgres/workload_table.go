@@ -1,6 +1,9 @@
 package postgres
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -165,14 +168,30 @@ var (
 		resultTable.without("workload_id").names("r")
 )
 
+// largeSpec is how many bytes the input and the config of a workload may have together to be read with
+// its assignment. A batch assigns many workloads.
+const largeSpec = 64 << 10
+
 // lockWorkloads locks and reads the rows with the given ids, in their order. Otherwise two batches could
 // deadlock. lockAssigned reads the specs as well, which have what an assigned workload reserves, and
-// what its command needs.
+// what its command needs, unless that is large.
 var (
 	lockWorkloads = "SELECT " + workloadTable.names("w") + " FROM " + inOrder + lockRows
-	lockAssigned  = "SELECT " + workloadTable.names("w") + ", " + specTable.without("workload_id").names("s") +
+	lockAssigned  = "SELECT " + workloadTable.names("w") + ", " + unlessLarge("input", "config") +
 		" FROM " + inOrder + " JOIN workload_specs s USING (workload_id)" + lockRows
 )
+
+// unlessLarge returns the columns of a spec. The named ones are empty if they are large together: their
+// sizes are known without reading them.
+func unlessLarge(names ...string) string {
+	sizes := "octet_length(s." + strings.Join(names, ") + octet_length(s.") + ")"
+	return specTable.without("workload_id").each(func(c *column[workload], _ int) string {
+		if slices.Contains(names, c.name) {
+			return fmt.Sprintf("CASE WHEN %s <= %d THEN s.%s ELSE '' END", sizes, largeSpec, c.name)
+		}
+		return "s." + c.name
+	})
+}
 
 const (
 	// inOrder joins each of the given ids to its row. The planner settings leave a nested loop over the

@@ -234,6 +234,27 @@ type Assignment struct {
 	Trace     string `json:"traceparent,omitempty"`
 }
 
+// Size bounds the bytes of what customers wrote into the assignment.
+func (a *Assignment) Size() int {
+	n := len(a.Input) + len(a.Config)
+	for k, v := range a.Labels {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// Bare returns an assign command without its assignment if that is large. Whoever polls gets the
+// assignment from the store.
+func (c Command) Bare() Command {
+	if c.Assignment != nil && c.Assignment.Size() > bareAbove {
+		c.Assignment = nil
+	}
+	return c
+}
+
+// bareAbove is the size from which on an assignment is not kept for a poll, in bytes.
+const bareAbove = 16 << 10
+
 // Origin returns what goes on with everything that is done for the run.
 func (a *Assignment) Origin() domain.Origin {
 	return domain.Origin{RequestID: a.RequestID, Trace: domain.ParseSpanRef(a.Trace)}

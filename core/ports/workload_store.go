@@ -46,7 +46,8 @@ type WorkloadStore interface {
 	// assignments with inventory events (Batch.Check); nothing of it is applied. An assignment is
 	// also refused when a run of the session was found in its worker's inventory after the plan;
 	// see Transition.FoundAt. What an administrator did (Actor.Admin) is recorded in the same
-	// transaction; see AdminAuditStore.
+	// transaction; see AdminAuditStore. A store that would have to read a large input or config for
+	// Result.Assigned leaves both empty there; no input is empty otherwise.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
 	// Get returns the customer's workloads with these ids in the order asked for, leaving out those

@@ -175,7 +175,7 @@ func (b *mailbox) put(c ports.Command) {
 		if len(b.commands) >= mailboxLimit {
 			b.commands = b.commands[1:]
 		}
-		b.commands = append(b.commands, c)
+		b.commands = append(b.commands, c.Bare()) // what is large is read when it is polled
 	}
 	b.mu.Unlock()
 	select {

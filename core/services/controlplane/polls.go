@@ -45,7 +45,7 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 		}
 		commands, err := box.take(ctx, round)
 		if err == nil {
-			commands, err = s.withAssignments(ctx, ref, commands)
+			commands, err = s.withAssignments(ctx, ref, box, commands)
 		}
 		left -= round
 		if err != nil || len(commands) > 0 || left <= 0 && !opened {
@@ -57,10 +57,20 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 	}
 }
 
+// The assignments in one answer, in bytes of what their customers wrote: customers choose how much
+// that is, and an answer must be made and read in time, of a heartbeat before its lease is over.
+const (
+	pollBudget = 8 << 20
+	beatBudget = 256 << 10
+)
+
+// firstRead is how many assignments are read at first, mostRead at most: an input may have a MiB.
+const firstRead, mostRead = 32, 128
+
 // withAssignments reads the assignments of commands that came without. Those that the session must
-// no longer start are left out.
+// no longer start are left out. Those that are too many for one answer go back into the mailbox.
 func (s *Service) withAssignments(
-	ctx context.Context, ref ports.SessionRef, commands []ports.Command,
+	ctx context.Context, ref ports.SessionRef, box *mailbox, commands []ports.Command,
 ) ([]ports.Command, error) {
 	var bare []domain.WorkloadID
 	rest := make([]ports.Command, 0, len(commands))
@@ -74,39 +84,68 @@ func (s *Service) withAssignments(
 	if len(bare) == 0 {
 		return commands, nil
 	}
-	found, err := s.assignments(ctx, ref, bare)
+	found, left, err := s.assignments(ctx, ref, bare, pollBudget)
+	found, left = atLeastOne(found, left)
+	for _, c := range left {
+		box.put(c)
+	}
 	return append(rest, found...), err
 }
 
-// unheard returns the assignments that the session should have received by now. With all, it returns
-// also those whose commands are still under way.
+// unheard returns the assignments that the session should have received by now, as many as one
+// answer may have. With all, it returns also those whose commands are still under way.
 func (s *Service) unheard(ctx context.Context, ref ports.SessionRef, all bool) ([]ports.Command, error) {
 	ids, err := s.unstarted.Do(ctx, unstartedQuery{ref.SessionID, all})
 	if err != nil {
 		return nil, err
 	}
-	return s.assignments(ctx, ref, ids[0])
+	found, left, err := s.assignments(ctx, ref, ids[0], pollBudget)
+	found, _ = atLeastOne(found, left)
+	return found, err
+}
+
+// atLeastOne moves the first command that is left to those that were found, if there are none: it
+// goes alone, whatever its size.
+func atLeastOne(found, left []ports.Command) (_, _ []ports.Command) {
+	if len(found) == 0 && len(left) > 0 && left[0].Assignment != nil {
+		return left[:1], left[1:]
+	}
+	return found, left
 }
 
 // assignments returns the commands to run the given workloads, without those that the session must
-// no longer start.
+// no longer start: as many as fit the budget. The others are left, those that were not read without
+// their assignments.
 func (s *Service) assignments(
-	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID,
-) ([]ports.Command, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	var commands []ports.Command
-	for i := range found {
-		if w := &found[i]; w.Status == domain.StatusScheduled && w.SessionID == ref.SessionID {
-			commands = append(commands, ports.AssignCommand(w))
+	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID, budget int,
+) (commands, left []ports.Command, err error) {
+	for n := firstRead; len(ids) > 0; n = min(4*n, mostRead) {
+		if len(left) > 0 {
+			for _, id := range ids {
+				left = append(left, ports.Command{Kind: ports.CommandAssign, SessionID: ref.SessionID, WorkloadID: id})
+			}
+			return commands, left, nil
+		}
+		chunk := ids[:min(n, len(ids))]
+		ids = ids[len(chunk):]
+		found, err := s.deps.Workloads.GetAny(ctx, chunk...)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range found {
+			w := &found[i]
+			if w.Status != domain.StatusScheduled || w.SessionID != ref.SessionID {
+				continue
+			}
+			c := ports.AssignCommand(w)
+			if size := c.Assignment.Size(); size > budget {
+				left = append(left, c)
+			} else {
+				commands, budget = append(commands, c), budget-size
+			}
 		}
 	}
-	return commands, nil
+	return commands, left, nil
 }
 
 // requireLive returns CodeFenced unless the session is its worker's current one and not DEAD.

@@ -63,11 +63,14 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 			unheard = append(unheard, w.WorkloadID)
 		}
 	}
-	assign, err := s.assignments(ctx, h.SessionRef, unheard)
+	assign, left, err := s.assignments(ctx, h.SessionRef, unheard, beatBudget)
 	if err != nil {
 		return nil, err
 	}
 	commands = append(commands, assign...)
+	if len(left) > 0 { // too large for this answer: they come with polls
+		s.deps.Notifier.Command(ctx, h.WorkerID, left...)
+	}
 	stop, err := s.stopCommands(ctx, h, owned)
 	if err != nil {
 		return nil, err

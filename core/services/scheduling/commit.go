@@ -30,6 +30,7 @@ func (s *Service) commit(
 		return 0, err
 	}
 	assigned := make([]*domain.Workload, 0, len(results))
+	var large []domain.WorkloadID
 	c.Placements = make([]ports.Placement, 0, len(results))
 	for i, r := range results {
 		if !r.Outcome.OK() {
@@ -38,7 +39,11 @@ func (s *Service) commit(
 			continue
 		}
 		a := &plan[i]
-		assigned = append(assigned, r.Assigned)
+		if r.Assigned.Input == "" {
+			large = append(large, r.WorkloadID)
+		} else {
+			assigned = append(assigned, r.Assigned)
+		}
 		s.meter.placed(v.now, r.Type, a.CustomerID)
 		p := ports.Placement{
 			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.now.Sub(a.QueueAt), 0), First: a.Generation == 1,
@@ -50,30 +55,32 @@ func (s *Service) commit(
 		c.Placements = append(c.Placements, p)
 	}
 	s.send(ctx, assigned)
-	return len(assigned), nil
+	return len(c.Placements), s.Send(ctx, large...)
 }
 
 func (s *Service) actor() domain.Actor {
 	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}
 }
 
+// sendAtOnce is how many workloads Send holds in memory: the input of each may have a MiB.
+const sendAtOnce = 32
+
 // Send sends each of these workloads to the worker that it is assigned to. A workload that is no
 // longer SCHEDULED is left out.
 func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
-	if err != nil {
-		return err
-	}
-	scheduled := make([]*domain.Workload, 0, len(found))
-	for i := range found {
-		if found[i].Status == domain.StatusScheduled {
-			scheduled = append(scheduled, &found[i])
+	for part := range slices.Chunk(ids, sendAtOnce) {
+		found, err := s.deps.Workloads.GetAny(ctx, part...)
+		if err != nil {
+			return err
 		}
+		scheduled := make([]*domain.Workload, 0, len(found))
+		for i := range found {
+			if found[i].Status == domain.StatusScheduled {
+				scheduled = append(scheduled, &found[i])
+			}
+		}
+		s.send(ctx, scheduled)
 	}
-	s.send(ctx, scheduled)
 	return nil
 }
 
