@@ -192,7 +192,7 @@ func (s *Service) settingsFor(
 	}
 	known := sync.OnceValues(func() ([]string, error) { return s.supported(ctx, id) })
 	for i, t := range types {
-		configs[t] = s.effective(ctx, t, found[i].config, known)
+		configs[t] = s.effective(t, found[i].config, known)
 	}
 	return *found[0].customer, configs, nil
 }
@@ -244,7 +244,7 @@ func (s *Service) prepare(
 // type is accepted and waits for a worker that offers it, unless known types are required. supported
 // returns the types that the customer could mean.
 func (s *Service) effective(
-	ctx context.Context, workloadType string, cfg *domain.WorkloadConfig, supported func() ([]string, error),
+	workloadType string, cfg *domain.WorkloadConfig, supported func() ([]string, error),
 ) effective {
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
