@@ -55,8 +55,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Apply": e(func(ctx context.Context) (any, error) {
 			return f.Workloads.Apply(ctx, domain.Batch{Transitions: []domain.Transition{cancel(a)}})
 		}),
-		"GetAny": e(func(ctx context.Context) (any, error) { return f.Workloads.GetAny(ctx, a.ID) }),
-		"Get":    e(func(ctx context.Context) (any, error) { return f.Workloads.Get(ctx, acme, a.ID) }),
+		"GetAny":   e(func(ctx context.Context) (any, error) { return f.Workloads.GetAny(ctx, a.ID) }),
+		"Get":      e(func(ctx context.Context) (any, error) { return f.Workloads.Get(ctx, acme, a.ID) }),
+		"GetBrief": e(func(ctx context.Context) (any, error) { return f.Workloads.GetBrief(ctx, acme, a.ID) }),
 		"List": e(func(ctx context.Context) (any, error) {
 			return f.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 1})
 		}),

@@ -86,7 +86,8 @@ func readsOf(
 	ctx := f.Context()
 	n := func(found int, err error) int { require.NoError(f, err); return found }
 	return map[string]func() int{
-		"Get": func() int { ws, err := f.Workloads.Get(ctx, customer, id); return n(len(ws), err) },
+		"Get":      func() int { ws, err := f.Workloads.Get(ctx, customer, id); return n(len(ws), err) },
+		"GetBrief": func() int { ws, err := f.Workloads.GetBrief(ctx, customer, id); return n(len(ws), err) },
 		"Usage": func() int {
 			u, err := f.Statistics.Usage(ctx, customer)
 			return n(u.Queued+u.Running+u.Paused, err)

@@ -48,6 +48,23 @@ func assignCases() []Case[StoreHarness] {
 					require.Equal(t, whole, got)
 				}
 			}},
+		{"a brief read has all but what may be large",
+			"GetBrief is Get of the workloads as domain.Workload.Brief returns them", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 2)
+				a := f.submit(func(s *domain.Submission) {
+					s.Input, s.Labels = `{"n":1}`, map[string]string{"team": "red"}
+					s.Run.Config, s.Run.Resources = `{"c":2}`, domain.Resources{Amounts: domain.Amounts{MemoryMB: 5}}
+				})
+				b := f.running(w)
+				done := report(b, w, domain.EventComplete, 1)
+				done.Result = `{"r":1}`
+				f.must(done)
+				f.must(assign(a, w))
+				got, err := f.Workloads.GetBrief(t.Context(), acme, b.ID, "wl_nothing", a.ID)
+				require.NoError(t, err)
+				require.Equal(t, []domain.Workload{f.get(b.ID).Brief(), f.get(a.ID).Brief()}, got)
+			}},
 		{"a workload that is not due is not assigned",
 			"NotBefore delays the next assignment", func(t T, h StoreHarness) {
 				f := given(t, h)

@@ -76,6 +76,12 @@ func (s workloads) Get(ctx context.Context, c domain.CustomerID, ids ...domain.W
 	return withFaults(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.Get(ctx, c, ids...) })
 }
 
+func (s workloads) GetBrief(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	return withFaults(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.GetBrief(ctx, customer, ids...) })
+}
+
 func (s workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 	return withFaults(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.GetAny(ctx, ids...) })
 }

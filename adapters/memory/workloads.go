@@ -171,6 +171,24 @@ func (w workloads) Get(
 	return w.collectLocked(ids, func(id domain.WorkloadID) *record { return w.s.findLocked(customer, id) }), nil
 }
 
+// GetBrief implements ports.WorkloadStore.
+func (w workloads) GetBrief(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	found := make([]domain.Workload, 0, len(ids))
+	for _, id := range ids {
+		if r := w.s.findLocked(customer, id); r != nil {
+			found = append(found, r.Workload.Brief().Clone())
+		}
+	}
+	return found, nil
+}
+
 // GetAny implements ports.WorkloadStore.
 func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 	if err := ctx.Err(); err != nil {

@@ -54,6 +54,10 @@ type WorkloadStore interface {
 	// that do not exist or are another customer's. An empty customer owns nothing.
 	Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
+	// GetBrief is Get of the workloads as domain.Workload.Brief returns them. It reads nothing that
+	// may be large.
+	GetBrief(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
+
 	// GetAny is Get whoever the workloads belong to. It is for the control plane, which fences by
 	// session and generation, and for administrators, who may act for any customer. Nothing that
 	// answers a customer calls it.

@@ -320,6 +320,26 @@ func (mr *MockWorkloadStoreMockRecorder) GetAny(ctx any, ids ...any) *gomock.Cal
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "GetAny", reflect.TypeOf((*MockWorkloadStore)(nil).GetAny), varargs...)
 }
 
+// GetBrief mocks base method.
+func (m *MockWorkloadStore) GetBrief(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	m.ctrl.T.Helper()
+	varargs := []any{ctx, customer}
+	for _, a := range ids {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "GetBrief", varargs...)
+	ret0, _ := ret[0].([]domain.Workload)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// GetBrief indicates an expected call of GetBrief.
+func (mr *MockWorkloadStoreMockRecorder) GetBrief(ctx, customer any, ids ...any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	varargs := append([]any{ctx, customer}, ids...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "GetBrief", reflect.TypeOf((*MockWorkloadStore)(nil).GetBrief), varargs...)
+}
+
 // List mocks base method.
 func (m *MockWorkloadStore) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	m.ctrl.T.Helper()

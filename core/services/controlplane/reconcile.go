@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,13 +114,15 @@ func (s *Service) stopCommands(
 	if len(stray) == 0 {
 		return nil, nil
 	}
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
 	cancelled := map[domain.WorkloadID]bool{}
-	for i := range found {
-		cancelled[found[i].ID] = found[i].Status == domain.StatusCancelled
+	for chunk := range slices.Chunk(ids, firstRead) {
+		found, err := s.deps.Workloads.GetAny(ctx, chunk...)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			cancelled[found[i].ID] = found[i].Status == domain.StatusCancelled
+		}
 	}
 	commands := make([]ports.Command, len(stray))
 	for i, r := range stray {

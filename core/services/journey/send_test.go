@@ -3,6 +3,7 @@ package journey_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,4 +54,66 @@ func TestScheduler_WhenTheStoreCannotBeRead_SendsWhatItHasAssigned(t *testing.T)
 	wk.poll()
 	store.on = false
 	assert.Equal(t, domain.StatusRunning, w.get(id).Status)
+}
+
+// brief is a store that leaves what is large out of its answers to assignments.
+type brief struct{ ports.WorkloadStore }
+
+func (b brief) Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error) {
+	results, err := b.WorkloadStore.Apply(ctx, batch)
+	for i := range results {
+		if w := results[i].Assigned; w != nil {
+			w.Input, w.Run.Config = "", ""
+		}
+	}
+	return results, err
+}
+
+func TestScheduler_WhenTheStoreLeavesOutWhatIsLarge_SendsAllOfIt(t *testing.T) {
+	seen := &watched{observer: &observer{counts: map[string]int{}}}
+	w := newWorld(t, func(s *setup) {
+		s.stores.Workloads, s.host.Observer = brief{s.stores.Workloads}, seen
+	})
+	wk := w.worker("w", 3)
+	_, err := w.b.Leadership.Tick(t.Context())
+	require.NoError(t, err)
+	ids := []domain.WorkloadID{w.submit(), w.submit(), w.submit()}
+	placed, err := w.b.Scheduler.Tick(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, placed)
+	assert.Len(t, seen.placements, 3)
+	wk.poll()
+	for _, id := range ids {
+		assert.Equal(t, domain.StatusRunning, w.get(id).Status)
+		assert.NotEmpty(t, w.get(id).Input)
+	}
+}
+
+// weighed counts the reads of whole workloads.
+type weighed struct {
+	ports.WorkloadStore
+	whole int
+}
+
+func (r *weighed) Get(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	r.whole++
+	return r.WorkloadStore.Get(ctx, customer, ids...)
+}
+
+// Hundreds may wait for one workload whose input has a MiB, and each looks once a second.
+func TestWait_WhileNothingHappens_ReadsTheWholeWorkloadOnlyAtItsEnds(t *testing.T) {
+	var store *weighed
+	w := newWorld(t, func(s *setup) {
+		store = &weighed{WorkloadStore: s.stores.Workloads}
+		s.stores.Workloads = store
+	})
+	id := w.submit()
+	store.whole = 0
+	got, err := w.b.Lifecycle.Wait(t.Context(), acme, id, 1200*time.Millisecond)
+	require.NoError(t, err)
+	assert.Equal(t, domain.StatusPending, got.Status)
+	assert.NotEmpty(t, got.Input)
+	assert.Equal(t, 2, store.whole)
 }

@@ -205,7 +205,7 @@ func (s *Service) controlMany(
 // How many workloads are read, and run again, in one transaction. Inputs may have 1 MiB each, and
 // checkpoints, which are copied, 10 MiB.
 const (
-	readAtOnce    = 100
+	readAtOnce    = 32
 	restoreAtOnce = 16
 )
 
@@ -276,15 +276,23 @@ func (s *Service) rehearse(
 func (s *Service) findBrief(
 	ctx context.Context, customer domain.CustomerID, ids []domain.WorkloadID,
 ) (all []domain.Workload, err error) {
-	for chunk := range slices.Chunk(ids, readAtOnce) {
-		found, err := s.Find(ctx, customer, chunk...)
+	all, err = s.deps.Workloads.GetBrief(ctx, customer, ids...)
+	if err != nil {
+		return nil, err
+	}
+	stored := make(map[domain.WorkloadID]bool, len(all))
+	for i := range all {
+		stored[all[i].ID] = true
+	}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id domain.WorkloadID) bool { return stored[id] })
+	for chunk := range slices.Chunk(missing, readAtOnce) {
+		archived, err := s.deps.Retention.Archived(ctx, customer, s.cfg.KeepArchive, chunk...)
 		if err != nil {
 			return nil, err
 		}
-		for i := range found {
-			found[i].Input, found[i].Result = "", ""
+		for i := range archived {
+			all = append(all, archived[i].Brief())
 		}
-		all = append(all, found...)
 	}
 	return all, nil
 }

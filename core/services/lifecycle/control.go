@@ -176,12 +176,18 @@ func (s *Service) follow(
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for {
-		// Read after subscribing, so that a change before the subscription is not missed.
-		if w, err = s.Get(ctx, customer, id); err != nil || done(&w) {
+		// Read after subscribing, so that a change before the subscription is not missed. What may be
+		// large is read once, at the end: many may wait.
+		found, err := s.deps.Workloads.GetBrief(ctx, customer, id)
+		switch {
+		case err != nil:
 			return w, err
-		}
-		if bounded.Err() != nil {
+		case len(found) == 0 || done(&found[0]): // one that is missing may be archived
+			return s.Get(ctx, customer, id)
+		case bounded.Err() != nil && ctx.Err() != nil:
 			return w, ctx.Err()
+		case bounded.Err() != nil:
+			return s.Get(ctx, customer, id)
 		}
 		step, next := context.WithTimeout(bounded, pollInterval)
 		select {
