@@ -94,12 +94,14 @@ func TestBatch_BodiesOfUpTo16MiB_AreAccepted(t *testing.T) {
 		return a.send("POST", "/v1/workloads/batch", `{"workloads":[`+strings.TrimSuffix(strings.Repeat(item+",",
 			items), ",")+`]}`, nil)
 	}
-	large := batch(15, 1<<20)
+	const most = 1<<20 - 100 // an item may be as large as a submission alone
+	large := batch(16, most)
 	require.Equal(t, 200, large.status)
 	for _, status := range large.outcomes() {
 		require.Equal(t, "PENDING", status)
 	}
-	tooLarge := batch(16, 1<<20)
+	require.Equal(t, []string{"TOO_LARGE"}, batch(1, 1<<20).outcomes())
+	tooLarge := batch(17, most)
 	a.refused(tooLarge, 413, "TOO_LARGE", "")
 	require.InDelta(t, 16<<20, tooLarge.field("error.details.max_bytes"), 0)
 	single := a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{"a":"`+strings.Repeat("x",

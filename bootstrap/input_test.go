@@ -312,7 +312,7 @@ func TestEmptyStrings_WhereAValueIsNeeded_AreRefused(t *testing.T) {
 		for _, operation := range []string{"cancel", "pause", "resume", "retry"} {
 			for _, c := range []struct{ condition, field string }{
 				{`"workload_type":""`, "filter.workload_type"}, {`"status":[]`, "filter.status"},
-				{`"label":[]`, "filter.label"}, {`"label":[""]`, "label"}, {`"created_before":""`, "filter.created_before"},
+				{`"label":[]`, "filter.label"}, {`"label":[""]`, "filter.label"}, {`"created_before":""`, "filter.created_before"},
 			} {
 				a.refused(a.send("POST", "/v1/workloads/batch/"+operation, `{"filter":{`+c.condition+`}}`, nil), 400,
 					"INVALID_INPUT", c.field)
