@@ -67,6 +67,7 @@ var paths = map[string][2][]string{
 	"workload.declined":           {{"SCHEDULED"}, {"PENDING"}},
 	"workload.progress_updated":   {{"RUNNING"}, {"RUNNING"}},
 	"workload.checkpoint_created": {{"RUNNING"}, {"RUNNING"}},
+	"workload.checkpoint_skipped": {{"SCHEDULED", "RUNNING"}, {"SCHEDULED", "RUNNING"}},
 	"workload.pause_requested":    {{"RUNNING"}, {"RUNNING"}},
 	"workload.paused":             {{"RUNNING"}, {"PAUSED"}},
 	"workload.resumed":            {{"PAUSED"}, {"PENDING"}},

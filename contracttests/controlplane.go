@@ -2,8 +2,7 @@ package contracttests
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -67,6 +66,14 @@ func (p *plane) says(e domain.Event, w domain.Workload, generation int64) ports.
 		r.Result = `{"n":1}`
 	}
 	return r
+}
+
+// audited returns the audit events of a workload.
+func (p *plane) audited(w domain.Workload) []domain.AuditEvent {
+	p.Helper()
+	es, err := p.Audit.Workload(p.Context(), w.CustomerID, w.ID, 0, 1000)
+	require.NoError(p, err)
+	return es
 }
 
 // report sends reports and returns their answers.
@@ -235,83 +242,12 @@ func PlaneCases() []Case[PlaneHarness] {
 				Level: domain.LevelWarn, Stream: "stderr", Message: "hello", Details: `{"n":9007199254740993}`,
 			}, lines[0])
 		}},
-	}, append(planeMoreCases(), append(planeReportCases(), append(planeSessionCases(), planeEndCases()...)...)...)...)
+	}, slices.Concat(planeCheckpointCases(), planeMoreCases(), planeReportCases(), planeSessionCases(),
+		planeEndCases())...)
 }
 
 func planeMoreCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"a checkpoint is saved and loaded",
-			"it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below " +
-				"the sequence",
-			func(t T, h PlaneHarness) {
-				p := givenPlane(t, h)
-				a := p.running(p.worker)
-				for _, size := range []int{0, 1, 2000, 700 << 10} {
-					data := make([]byte, size)
-					for i := range data {
-						data[i] = byte(i * i)
-					}
-					a = p.get(a.ID)
-					percent := 50.0
-					up := ports.CheckpointUpload{
-						WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data,
-						Percent: &percent, Message: "m",
-					}
-					for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
-						ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
-						require.NoError(t, err)
-						require.Equal(t, want, ans.Outcome)
-					}
-					got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, up.Sequence)
-					require.NoError(t, err)
-					require.Equal(t, up.Sequence, got.Sequence)
-					require.Len(t, got.Data, size)
-					require.Equal(t, sha256.Sum256(data), sha256.Sum256(got.Data))
-				}
-				require.Equal(t, "m", p.get(a.ID).ProgressMessage)
-			}},
-		{"checkpoints are fenced", "Only the holder of the workload at that generation may", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
-			requireCode(t, err, domain.CodeNotFound)
-			p.save(a, p.worker, 1, domain.OutcomeApplied)
-			for _, c := range []struct {
-				ref        ports.SessionRef
-				generation int64
-			}{{p.ref, 2}, {ports.SessionRef{WorkerID: "w", SessionID: "s9"}, 1}} {
-				ans, err := p.SaveCheckpoint(t.Context(), c.ref, ports.CheckpointUpload{
-					WorkloadID: a.ID, Generation: c.generation, Sequence: 2, Data: []byte("x"),
-				})
-				require.NoError(t, err)
-				require.Equal(t, domain.OutcomeFenced, ans.Outcome)
-				_, err = p.LoadCheckpoint(t.Context(), c.ref, a.ID, c.generation, 1)
-				requireCode(t, err, domain.CodeFenced)
-			}
-			_, err = p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{
-				WorkloadID: a.ID, Generation: 1, Sequence: 2, Data: make([]byte, domain.MaxInlineCheckpoint+1),
-			})
-			requireCode(t, err, domain.CodeTooLarge)
-		}},
-		{"a damaged checkpoint gives way to the one before",
-			"the newest checkpoint whose checksum holds", func(t T, h PlaneHarness) {
-				p := givenPlane(t, h)
-				a := p.running(p.worker)
-				for seq := range int64(2) {
-					_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{
-						WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1),
-					})
-					require.NoError(t, err)
-				}
-				a.CheckpointSequence = 2
-				p.save(a, p.worker, 1, domain.OutcomeApplied) // its checksum is not set: damaged
-				got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 3)
-				require.NoError(t, err)
-				require.Equal(t, ports.CheckpointData{Sequence: 2, Data: []byte("2")}, got)
-				got, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
-				require.NoError(t, err)
-				require.Equal(t, int64(1), got.Sequence)
-			}},
 		{"a heartbeat brings missed commands",
 			"the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)

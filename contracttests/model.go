@@ -198,7 +198,8 @@ func (m *model) assign(t *rapid.T) { m.apply(m.assignment(t)) }
 
 var workerEvents = []domain.Event{
 	domain.EventStart, domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventDecline,
-	domain.EventPaused, domain.EventRelease, domain.EventLog, domain.EventLinger, domain.EventLetGo,
+	domain.EventPaused, domain.EventRelease, domain.EventLog, domain.EventSkipCheckpoint, domain.EventLinger,
+	domain.EventLetGo,
 }
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }

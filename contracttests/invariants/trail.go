@@ -26,22 +26,23 @@ func one(s domain.Status) []domain.Status { return []domain.Status{s} }
 // steps is the state machine as the audit trail shows it. It repeats domain.Rules on purpose, so
 // that it does not share their mistakes.
 var steps = map[domain.AuditType]step{
-	domain.AuditCreated:        {one(""), one(domain.StatusPending)},
-	domain.AuditScheduled:      {waiting, one(domain.StatusScheduled)},
-	domain.AuditUnplaceable:    {waiting, waiting},
-	domain.AuditDeclined:       {one(domain.StatusScheduled), one(domain.StatusPending)},
-	domain.AuditStarted:        {one(domain.StatusScheduled), running},
-	domain.AuditProgress:       {running, running},
-	domain.AuditCheckpoint:     {running, running},
-	domain.AuditPauseRequested: {running, running},
-	domain.AuditPaused:         {held, one(domain.StatusPaused)},
-	domain.AuditResumed:        {one(domain.StatusPaused), one(domain.StatusPending)},
-	domain.AuditRetried:        {held, one(domain.StatusPending)},
-	domain.AuditFailed:         {held, one(domain.StatusFailed)},
-	domain.AuditCompleted:      {held, one(domain.StatusCompleted)},
-	domain.AuditCancelled:      {open, one(domain.StatusCancelled)},
-	domain.AuditRedistributed:  {held, one(domain.StatusRedistributing)},
-	domain.AuditReleased:       {held, one(domain.StatusRedistributing)},
+	domain.AuditCreated:           {one(""), one(domain.StatusPending)},
+	domain.AuditScheduled:         {waiting, one(domain.StatusScheduled)},
+	domain.AuditUnplaceable:       {waiting, waiting},
+	domain.AuditDeclined:          {one(domain.StatusScheduled), one(domain.StatusPending)},
+	domain.AuditStarted:           {one(domain.StatusScheduled), running},
+	domain.AuditProgress:          {running, running},
+	domain.AuditCheckpoint:        {running, running},
+	domain.AuditCheckpointSkipped: {held, held},
+	domain.AuditPauseRequested:    {running, running},
+	domain.AuditPaused:            {held, one(domain.StatusPaused)},
+	domain.AuditResumed:           {one(domain.StatusPaused), one(domain.StatusPending)},
+	domain.AuditRetried:           {held, one(domain.StatusPending)},
+	domain.AuditFailed:            {held, one(domain.StatusFailed)},
+	domain.AuditCompleted:         {held, one(domain.StatusCompleted)},
+	domain.AuditCancelled:         {open, one(domain.StatusCancelled)},
+	domain.AuditRedistributed:     {held, one(domain.StatusRedistributing)},
+	domain.AuditReleased:          {held, one(domain.StatusRedistributing)},
 }
 
 // story is the state of a workload after the events so far.
@@ -118,6 +119,10 @@ func (s *story) tell(e *domain.AuditEvent) {
 		s.losses = 0
 		if s.checkpoints++; e.CheckpointSequence != s.checkpoints {
 			s.fail("I9", "checkpoint %d follows %d", e.CheckpointSequence, s.checkpoints-1)
+		}
+	case domain.AuditCheckpointSkipped:
+		if e.From != e.To || e.CheckpointSequence >= s.checkpoints {
+			s.fail("I9", "%s to %d of %d made %s %s", e.Type, e.CheckpointSequence, s.checkpoints, e.From, e.To)
 		}
 	case domain.AuditCreated:
 		s.checkpoints = e.CheckpointSequence // one that it continues from

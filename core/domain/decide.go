@@ -105,6 +105,9 @@ func repeated(w *Workload, t *Transition, r *Rule, now time.Time) bool {
 		return w.Status == StatusPending && w.Resumed
 	case t.Event == EventUnplaceable:
 		return w.Status.Waiting() && t.Generation == w.Generation && w.Reason == t.Reason
+	case t.Event == EventSkipCheckpoint:
+		return w.Status.Held() && t.Generation == w.Generation && t.SessionID == w.SessionID &&
+			t.Reason != "" && w.Reason == t.Reason
 	case t.Event == EventAssign:
 		return w.Status.Held() && t.Generation == w.Generation && t.SessionID == w.SessionID
 	case t.Event == EventStart:
@@ -157,6 +160,8 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		next.RedistributionCount = 0
 		next.setDeaths(nil, now)
 		audit.Type, audit.CheckpointSequence = AuditCheckpoint, t.CheckpointSequence
+	case EventSkipCheckpoint:
+		audit.Type, audit.CheckpointSequence = AuditCheckpointSkipped, t.CheckpointSequence
 	case EventComplete:
 		next.Status, next.Result, next.Failure = StatusCompleted, t.Result, nil
 		next.ProgressPercent = 100

@@ -44,6 +44,8 @@ func event(e domain.Event) domain.Transition {
 		t.Generation, t.SessionID, t.WorkerID = 4, "s2", "w2"
 	case domain.EventCheckpoint:
 		t.CheckpointSequence = 3
+	case domain.EventSkipCheckpoint:
+		t.CheckpointSequence, t.Reason = 1, "checkpoint 2 cannot be read"
 	case domain.EventFail:
 		t.Failure = &domain.Failure{Type: "error", Message: "boom"}
 		t.Jitter = 0.5

@@ -30,28 +30,29 @@ type AuditType string
 
 // The audited events.
 const (
-	AuditCreated         AuditType = "workload.created"
-	AuditScheduled       AuditType = "workload.scheduled"
-	AuditStarted         AuditType = "workload.started"
-	AuditDeclined        AuditType = "workload.declined"
-	AuditProgress        AuditType = "workload.progress_updated"
-	AuditCheckpoint      AuditType = "workload.checkpoint_created"
-	AuditPauseRequested  AuditType = "workload.pause_requested"
-	AuditPaused          AuditType = "workload.paused"
-	AuditResumed         AuditType = "workload.resumed"
-	AuditRetried         AuditType = "workload.retried"
-	AuditFailed          AuditType = "workload.failed"
-	AuditCompleted       AuditType = "workload.completed"
-	AuditCancelled       AuditType = "workload.cancelled"
-	AuditRedistributed   AuditType = "workload.redistributed"
-	AuditReleased        AuditType = "workload.released"
-	AuditUnplaceable     AuditType = "workload.unplaceable"
-	AuditWorkerJoined    AuditType = "worker.registered"
-	AuditHeartbeatMissed AuditType = "worker.heartbeat_missed"
-	AuditWorkerDead      AuditType = "worker.marked_dead"
-	AuditWorkerDraining  AuditType = "worker.draining"
-	AuditWorkerUndrained AuditType = "worker.undrained"
-	AuditWorkerRemoved   AuditType = "worker.removed"
+	AuditCreated           AuditType = "workload.created"
+	AuditScheduled         AuditType = "workload.scheduled"
+	AuditStarted           AuditType = "workload.started"
+	AuditDeclined          AuditType = "workload.declined"
+	AuditProgress          AuditType = "workload.progress_updated"
+	AuditCheckpoint        AuditType = "workload.checkpoint_created"
+	AuditCheckpointSkipped AuditType = "workload.checkpoint_skipped"
+	AuditPauseRequested    AuditType = "workload.pause_requested"
+	AuditPaused            AuditType = "workload.paused"
+	AuditResumed           AuditType = "workload.resumed"
+	AuditRetried           AuditType = "workload.retried"
+	AuditFailed            AuditType = "workload.failed"
+	AuditCompleted         AuditType = "workload.completed"
+	AuditCancelled         AuditType = "workload.cancelled"
+	AuditRedistributed     AuditType = "workload.redistributed"
+	AuditReleased          AuditType = "workload.released"
+	AuditUnplaceable       AuditType = "workload.unplaceable"
+	AuditWorkerJoined      AuditType = "worker.registered"
+	AuditHeartbeatMissed   AuditType = "worker.heartbeat_missed"
+	AuditWorkerDead        AuditType = "worker.marked_dead"
+	AuditWorkerDraining    AuditType = "worker.draining"
+	AuditWorkerUndrained   AuditType = "worker.undrained"
+	AuditWorkerRemoved     AuditType = "worker.removed"
 )
 
 // AuditEvent records one applied transition. Append only; ids grow in commit order per workload.
@@ -66,7 +67,8 @@ type AuditEvent struct {
 	Generation int64
 	// WorkerID is the worker concerned: the one assigned, or the one that held the work.
 	WorkerID WorkerID
-	// CheckpointSequence is set on checkpoint, pause, release and redistribution.
+	// CheckpointSequence is set on checkpoint, pause, release and redistribution. On a skip it is the
+	// one that the run continues from; 0: it begins anew.
 	CheckpointSequence int64
 	Reason             string
 	// ProgressPercent is the progress after the transition. ProgressMessage is what the workload said

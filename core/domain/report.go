@@ -19,7 +19,7 @@ const (
 )
 
 // Report is an event of one workload that its worker reports. Event is any worker event except
-// checkpoint.
+// checkpoint and skip_checkpoint.
 type Report struct {
 	ID         string     `json:"report_id"`
 	WorkloadID WorkloadID `json:"workload_id"`

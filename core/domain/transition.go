@@ -7,23 +7,26 @@ type Event string
 
 // The events, each with the party that may cause it.
 const (
-	EventAssign       Event = "assign"        // leader: a session gets the workload, at a new generation
-	EventUnassign     Event = "unassign"      // leader: the worker did not take the assignment in time
-	EventDecline      Event = "decline"       // worker: it is full or draining, or does not know the type
-	EventStart        Event = "start"         // worker: the run begins
-	EventProgress     Event = "progress"      // worker: how far the run is
-	EventLog          Event = "log"           // worker: log lines; fenced, but changes and audits nothing
-	EventCheckpoint   Event = "checkpoint"    // worker: a checkpoint was saved
-	EventComplete     Event = "complete"      // worker: the run has succeeded
-	EventFail         Event = "fail"          // worker: the run has failed
-	EventPaused       Event = "paused"        // worker: the requested pause has happened
-	EventRelease      Event = "release"       // worker: it gives the workload back, because it drains or makes room
-	EventTimeout      Event = "timeout"       // leader: the run ignored its deadline
-	EventLose         Event = "lose"          // leader: the session is gone or no longer holds the workload
-	EventUnplaceable  Event = "unplaceable"   // leader: no worker can run it; sets the reason only
-	EventRequestPause Event = "request_pause" // API: the run is to pause
-	EventResume       Event = "resume"        // API: a paused workload may be placed again
-	EventCancel       Event = "cancel"        // API: end it for good
+	EventAssign     Event = "assign"     // leader: a session gets the workload, at a new generation
+	EventUnassign   Event = "unassign"   // leader: the worker did not take the assignment in time
+	EventDecline    Event = "decline"    // worker: it is full or draining, or does not know the type
+	EventStart      Event = "start"      // worker: the run begins
+	EventProgress   Event = "progress"   // worker: how far the run is
+	EventLog        Event = "log"        // worker: log lines; fenced, but changes and audits nothing
+	EventCheckpoint Event = "checkpoint" // worker: a checkpoint was saved
+	// EventSkipCheckpoint: the newest checkpoint cannot be read. The coordinator says so for the run
+	// that asked for it, under its session; it sets the reason only.
+	EventSkipCheckpoint Event = "skip_checkpoint"
+	EventComplete       Event = "complete"      // worker: the run has succeeded
+	EventFail           Event = "fail"          // worker: the run has failed
+	EventPaused         Event = "paused"        // worker: the requested pause has happened
+	EventRelease        Event = "release"       // worker: it gives the workload back, because it drains or makes room
+	EventTimeout        Event = "timeout"       // leader: the run ignored its deadline
+	EventLose           Event = "lose"          // leader: the session is gone or no longer holds the workload
+	EventUnplaceable    Event = "unplaceable"   // leader: no worker can run it; sets the reason only
+	EventRequestPause   Event = "request_pause" // API: the run is to pause
+	EventResume         Event = "resume"        // API: a paused workload may be placed again
+	EventCancel         Event = "cancel"        // API: end it for good
 )
 
 // Source is the party that may cause an event. It determines the guard.
@@ -71,6 +74,7 @@ var rules = []Rule{
 	{EventProgress, FromWorker, running, []Status{StatusRunning}, false},
 	{EventLog, FromWorker, running, []Status{StatusRunning}, false},
 	{EventCheckpoint, FromWorker, running, []Status{StatusRunning}, false},
+	{EventSkipCheckpoint, FromWorker, held, held, false},
 	{EventComplete, FromWorker, held, []Status{StatusCompleted}, true},
 	{EventFail, FromWorker, held, failures, true},
 	{EventPaused, FromWorker, running, []Status{StatusPaused}, true},

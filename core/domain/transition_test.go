@@ -33,28 +33,30 @@ var table = map[domain.Status]map[domain.Event]cell{
 		domain.EventCancel:      ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
 	domain.StatusScheduled: {
-		domain.EventUnassign: ok(domain.StatusPending, domain.AuditDeclined),
-		domain.EventDecline:  ok(domain.StatusPending, domain.AuditDeclined),
-		domain.EventStart:    ok(domain.StatusRunning, domain.AuditStarted),
-		domain.EventComplete: ok(domain.StatusCompleted, domain.AuditCompleted),
-		domain.EventFail:     ok(domain.StatusPending, domain.AuditRetried),
-		domain.EventRelease:  ok(domain.StatusRedistributing, domain.AuditReleased),
-		domain.EventLose:     ok(domain.StatusRedistributing, domain.AuditRedistributed),
-		domain.EventCancel:   ok(domain.StatusCancelled, domain.AuditCancelled),
+		domain.EventUnassign:       ok(domain.StatusPending, domain.AuditDeclined),
+		domain.EventDecline:        ok(domain.StatusPending, domain.AuditDeclined),
+		domain.EventStart:          ok(domain.StatusRunning, domain.AuditStarted),
+		domain.EventSkipCheckpoint: ok(domain.StatusScheduled, domain.AuditCheckpointSkipped),
+		domain.EventComplete:       ok(domain.StatusCompleted, domain.AuditCompleted),
+		domain.EventFail:           ok(domain.StatusPending, domain.AuditRetried),
+		domain.EventRelease:        ok(domain.StatusRedistributing, domain.AuditReleased),
+		domain.EventLose:           ok(domain.StatusRedistributing, domain.AuditRedistributed),
+		domain.EventCancel:         ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
 	domain.StatusRunning: {
-		domain.EventStart:        {out: domain.OutcomeAlready},
-		domain.EventProgress:     ok(domain.StatusRunning, domain.AuditProgress),
-		domain.EventLog:          ok(domain.StatusRunning, ""),
-		domain.EventCheckpoint:   ok(domain.StatusRunning, domain.AuditCheckpoint),
-		domain.EventComplete:     ok(domain.StatusCompleted, domain.AuditCompleted),
-		domain.EventFail:         ok(domain.StatusPending, domain.AuditRetried),
-		domain.EventPaused:       ok(domain.StatusPaused, domain.AuditPaused),
-		domain.EventRelease:      ok(domain.StatusRedistributing, domain.AuditReleased),
-		domain.EventTimeout:      ok(domain.StatusPending, domain.AuditRetried),
-		domain.EventLose:         ok(domain.StatusRedistributing, domain.AuditRedistributed),
-		domain.EventRequestPause: ok(domain.StatusRunning, domain.AuditPauseRequested),
-		domain.EventCancel:       ok(domain.StatusCancelled, domain.AuditCancelled),
+		domain.EventStart:          {out: domain.OutcomeAlready},
+		domain.EventProgress:       ok(domain.StatusRunning, domain.AuditProgress),
+		domain.EventLog:            ok(domain.StatusRunning, ""),
+		domain.EventCheckpoint:     ok(domain.StatusRunning, domain.AuditCheckpoint),
+		domain.EventSkipCheckpoint: ok(domain.StatusRunning, domain.AuditCheckpointSkipped),
+		domain.EventComplete:       ok(domain.StatusCompleted, domain.AuditCompleted),
+		domain.EventFail:           ok(domain.StatusPending, domain.AuditRetried),
+		domain.EventPaused:         ok(domain.StatusPaused, domain.AuditPaused),
+		domain.EventRelease:        ok(domain.StatusRedistributing, domain.AuditReleased),
+		domain.EventTimeout:        ok(domain.StatusPending, domain.AuditRetried),
+		domain.EventLose:           ok(domain.StatusRedistributing, domain.AuditRedistributed),
+		domain.EventRequestPause:   ok(domain.StatusRunning, domain.AuditPauseRequested),
+		domain.EventCancel:         ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
 	domain.StatusPaused: {
 		domain.EventRequestPause: {out: domain.OutcomeAlready},
@@ -79,7 +81,7 @@ func expected(s domain.Status, e domain.Event) cell {
 }
 
 func TestDecide_EveryEventInEveryState(t *testing.T) {
-	require.Len(t, events(), 17, "an event was added: add its column")
+	require.Len(t, events(), 18, "an event was added: add its column")
 	for _, s := range domain.Statuses() {
 		for _, e := range events() {
 			t.Run(string(s)+"/"+string(e), func(t *testing.T) {

@@ -10,7 +10,7 @@ export interface Segment {
 }
 
 export interface Mark {
-  kind: "checkpoint" | "pause" | "unplaceable";
+  kind: "checkpoint" | "pause" | "skipped" | "unplaceable";
   at: number;
   sequence?: number;
 }
@@ -65,6 +65,9 @@ export function attempts(events: AuditEvent[]): Attempt[] {
         break;
       case "workload.checkpoint_created":
         row?.marks.push({ kind: "checkpoint", at, sequence });
+        break;
+      case "workload.checkpoint_skipped":
+        row?.marks.push({ kind: "skipped", at, sequence });
         break;
       case "workload.pause_requested":
         row?.marks.push({ kind: "pause", at });

@@ -174,10 +174,17 @@ func (b *bench) saved(t *testing.T, sequence int64) []byte {
 	return data
 }
 
+// run is the workload as far as a load needs it.
+func run() *domain.Workload {
+	w := &domain.Workload{}
+	w.ID, w.CustomerID = "wl_1", "cust_a"
+	return w
+}
+
 // load reads what a worker restores.
 func (b *bench) load(t *testing.T) (int64, []byte, error) {
 	t.Helper()
-	d, err := b.Load(t.Context(), "cust_a", "wl_1", 100)
+	d, err := b.Load(t.Context(), b.ref, run(), 100)
 	if err != nil || d.Body == nil {
 		return d.Sequence, d.Data, err
 	}

@@ -3,6 +3,8 @@ package checkpointing
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -112,13 +114,48 @@ func (s *Service) tooLarge(size int) error {
 	return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", s.Max(), size)
 }
 
-// Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a
-// damaged one is logged and counted, and the one before it is tried. CodeNotFound when none is
-// left.
+// Load returns to the run that holds w the newest checkpoint at or below sequence whose bytes are as
+// they were stored; a damaged one is logged and counted, and the one before it is tried. CodeNotFound
+// when none is left. That it is not the newest of the workload is audited; CodeFenced if the run does
+// not hold the workload any more.
 func (s *Service) Load(
-	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64,
+	ctx context.Context, ref ports.SessionRef, w *domain.Workload, sequence int64,
 ) (ports.CheckpointData, error) {
-	kept, err := s.deps.Checkpoints.List(ctx, customer, id)
+	data, err := s.load(ctx, w, sequence)
+	if err != nil && !domain.IsCode(err, domain.CodeNotFound) || data.Sequence == sequence ||
+		sequence != w.CheckpointSequence || sequence == 0 {
+		return data, err
+	}
+	if failed := s.skip(ctx, ref, w, data.Sequence); failed != nil {
+		if data.Body != nil {
+			failed = errors.Join(failed, data.Body.Close())
+		}
+		return ports.CheckpointData{}, failed
+	}
+	return data, err
+}
+
+// skip audits that a run continues from an older checkpoint than the newest, or, without one, anew.
+func (s *Service) skip(ctx context.Context, ref ports.SessionRef, w *domain.Workload, found int64) error {
+	reason := fmt.Sprintf("checkpoint %d cannot be read; the run continues from checkpoint %d",
+		w.CheckpointSequence, found)
+	if found == 0 {
+		reason = fmt.Sprintf("checkpoint %d cannot be read, and none is left; the run begins anew",
+			w.CheckpointSequence)
+	}
+	r, err := s.deps.Applier.One(ctx, domain.Transition{
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Event: domain.EventSkipCheckpoint, Generation: w.Generation,
+		SessionID: ref.SessionID, Actor: domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
+		CheckpointSequence: found, Reason: reason,
+	})
+	if err == nil && !r.Outcome.OK() {
+		err = domain.NewError(domain.CodeFenced, "the run does not hold the workload any more")
+	}
+	return err
+}
+
+func (s *Service) load(ctx context.Context, w *domain.Workload, sequence int64) (ports.CheckpointData, error) {
+	kept, err := s.deps.Checkpoints.List(ctx, w.CustomerID, w.ID)
 	if err != nil {
 		return ports.CheckpointData{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/ports/mocks"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 )
@@ -33,7 +34,7 @@ func TestLoad_WhenACheckpointWasPruned_TakesTheOneBeforeAndCountsNoDamage(t *tes
 	s := checkpointing.New(checkpointing.Deps{
 		Checkpoints: store, Compressor: z, Observer: observer, Log: slog.New(slog.DiscardHandler),
 	})
-	got, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
+	got, err := s.Load(t.Context(), ports.SessionRef{}, run(), 2)
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), got.Sequence)
 	assert.Equal(t, data, got.Data)
@@ -65,7 +66,7 @@ func TestData_OfADamagedCheckpoint_IsAnError(t *testing.T) {
 	assert.Equal(t, kept[0], c)
 	_, err = s.Data(t.Context(), c)
 	assert.Equal(t, domain.CodeInternal, domain.CodeOf(err))
-	got, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
+	got, err := s.Load(t.Context(), ports.SessionRef{}, run(), 2)
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), got.Sequence)
 
@@ -87,6 +88,6 @@ func TestLoad_WhenTheStoreFails_FallsBackToNothing(t *testing.T) {
 	store.EXPECT().List(gomock.Any(), gomock.Any(), gomock.Any()).Return(kept, nil)
 	store.EXPECT().Load(gomock.Any(), gomock.Any(), int64(2)).
 		Return(domain.Checkpoint{}, nil, domain.NewError(domain.CodeInternal, "refused"))
-	_, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
+	_, err := s.Load(t.Context(), ports.SessionRef{}, run(), 2)
 	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
 }

@@ -58,7 +58,7 @@ func TestStorage_WhenTheCallerIsAtFaultOrGone_IsNotCounted(t *testing.T) {
 	require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
 	b.saved(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	d, err := b.Load(ctx, "cust_a", "wl_1", 1)
+	d, err := b.Load(ctx, b.ref, run(), 1)
 	require.NoError(t, err)
 	cancel()
 	_, err = io.ReadAll(d.Body)

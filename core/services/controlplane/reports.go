@@ -85,7 +85,8 @@ func judge(r *ports.Report) (domain.Outcome, string) {
 		return domain.OutcomeIllegal, r.Invalid
 	}
 	rule, known := domain.RuleFor(r.Event)
-	if !known || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint {
+	if !known || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint ||
+		r.Event == domain.EventSkipCheckpoint {
 		return domain.OutcomeIllegal, fmt.Sprintf("event: %q is not something a worker reports",
 			domain.CleanAndCut(string(r.Event), 50))
 	}
@@ -179,5 +180,5 @@ func (s *Service) LoadCheckpoint(
 		found[0].SessionID != ref.SessionID || found[0].Generation != generation {
 		return ports.CheckpointData{}, fenced
 	}
-	return s.deps.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
+	return s.deps.Checkpoints.Load(ctx, ref, &found[0], sequence)
 }

@@ -51,7 +51,7 @@ export function Timeline({ attempts, over }: { attempts: Attempt[]; over: boolea
                 );
               })}
               {thin(a.marks, span).map((m, n) => {
-                const what = `${m.kind}${m.sequence ? ` ${m.sequence}` : ""} at ${local(m.at)}`;
+                const what = `${named(m)} at ${local(m.at)}`;
                 return <span key={n} role="img" aria-label={what} title={what} className={`mk ${m.kind}`} style={{ left: at(m.at) }} />;
               })}
               {a.end && a.end.kind !== "COMPLETED" && (
@@ -65,10 +65,16 @@ export function Timeline({ attempts, over }: { attempts: Attempt[]; over: boolea
       <p className="legend muted" aria-hidden="true">
         <i className="seg waiting" /> waiting <i className="seg placing" /> starting <i className="seg running" /> running
         <i className="seg paused" /> paused <i className="mk checkpoint" /> checkpoint
+        {attempts.some((a) => a.marks.some((m) => m.kind === "skipped")) && <><i className="mk skipped" /> a checkpoint that cannot be read</>}
         {attempts.some((a) => a.marks.some((m) => m.kind === "unplaceable")) && <><i className="mk unplaceable" /> no worker can run it</>}
       </p>
     </div>
   );
+}
+
+function named(m: Attempt["marks"][number]): string {
+  if (m.kind !== "skipped") return m.kind + (m.sequence ? ` ${m.sequence}` : "");
+  return `the newest checkpoint cannot be read: ${m.sequence ? `continued from ${m.sequence}` : "begun anew"}`;
 }
 
 /** thin leaves out marks that would lie on one another. */
