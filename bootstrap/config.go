@@ -307,12 +307,12 @@ type Config struct {
 	// How long a workload is found in the archive, by its id.
 	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`
 	// Where archived workloads are written as lines of JSON, month by month, before they are dropped:
-	// s3://bucket/prefix with the parameters endpoint, region and path_style, file:///folder, or mem://
-	// with STORE=memory. Empty: they are dropped without. Set it alike on all coordinators.
+	// s3://bucket/prefix with the parameters endpoint, region, path_style and kms_key_id, file:///folder,
+	// or mem:// with STORE=memory. Empty: they are dropped without. Set it alike on all coordinators.
 	ArchiveURL string `env:"ARCHIVE_URL" roles:"server coordinator"`
 	// Where checkpoints above CHECKPOINT_THRESHOLD_MB are kept: s3://bucket/prefix with the parameters
-	// endpoint, region and path_style, file:///folder that all coordinators share, or mem:// with
-	// STORE=memory. Empty: nowhere, and a checkpoint has at most 10 MiB. Set it alike on all
+	// endpoint, region, path_style and kms_key_id, file:///folder that all coordinators share, or mem://
+	// with STORE=memory. Empty: nowhere, and a checkpoint has at most 10 MiB. Set it alike on all
 	// coordinators, and keep it as long as there are such checkpoints.
 	CheckpointURL string `env:"CHECKPOINT_URL" roles:"server coordinator"`
 	// The largest checkpoint, in MiB, that is kept in the storage itself while CHECKPOINT_URL is set.

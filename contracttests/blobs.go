@@ -20,6 +20,8 @@ import (
 type BlobHarness struct {
 	// Open returns a new handle on the same storage with each call, as another process would have.
 	Open func() ports.BlobStore
+	// Under returns the key that a value is encrypted with. Nil if the storage can encrypt none.
+	Under func(key string) domain.EncryptionKeyID
 }
 
 // largeBlob is more than a storage sends or holds at once.
@@ -61,7 +63,7 @@ func stored(t T, s ports.BlobStore, key string) string {
 
 func put(t T, s ports.BlobStore, key, value string) {
 	t.Helper()
-	_, err := s.Put(t.Context(), key, strings.NewReader(value))
+	_, err := s.Put(t.Context(), key, strings.NewReader(value), "")
 	require.NoError(t, err)
 }
 
@@ -98,7 +100,7 @@ func BlobCases() []Case[BlobHarness] {
 				"empty": 0, "one": 1, "a/b.c/month=2026-08/x_y-z.jsonl.zst": 1000, "part": 8 << 20, "large": largeBlob,
 			} {
 				before := time.Now().Add(-time.Minute)
-				sum, err := s.Put(t.Context(), key, iotest.HalfReader(pattern('a', n)))
+				sum, err := s.Put(t.Context(), key, iotest.HalfReader(pattern('a', n)), "")
 				require.NoError(t, err)
 				want := sha256.New()
 				_, err = io.Copy(want, pattern('a', n))
@@ -146,7 +148,7 @@ func BlobCases() []Case[BlobHarness] {
 		{"what is no key is refused", "any other is refused with CodeInvalidInput", func(t T, h BlobHarness) {
 			s := h.Open()
 			for _, key := range badKeys {
-				_, err := s.Put(t.Context(), key, strings.NewReader("x"))
+				_, err := s.Put(t.Context(), key, strings.NewReader("x"), "")
 				requireCode(t, err, domain.CodeInvalidInput)
 				_, _, err = s.Get(t.Context(), key)
 				requireCode(t, err, domain.CodeInvalidInput)
@@ -185,5 +187,5 @@ func BlobCases() []Case[BlobHarness] {
 				require.NoError(t, err)
 				require.EqualValues(t, len(stored(t, s, "b/c")), page[0].Size)
 			}},
-	}, blobFaultCases()...)
+	}, append(blobKeyCases(), blobFaultCases()...)...)
 }

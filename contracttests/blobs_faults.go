@@ -38,7 +38,7 @@ func blobFaultCases() []Case[BlobHarness] {
 				} {
 					for _, n := range sizes {
 						for _, key := range []string{"old", "new/one"} {
-							_, err := s.Put(t.Context(), key, breaking(n, func() error { return want }))
+							_, err := s.Put(t.Context(), key, breaking(n, func() error { return want }), "")
 							require.ErrorIs(t, err, want, "after %d bytes", n)
 						}
 					}
@@ -54,7 +54,7 @@ func blobFaultCases() []Case[BlobHarness] {
 				_, err := s.Put(ctx, "old", breaking(n, func() error {
 					cancelCtx()
 					return nil
-				}))
+				}), "")
 				cancelCtx()
 				require.ErrorIs(t, err, context.Canceled)
 				// It is over when the source is at its end.
@@ -62,13 +62,13 @@ func blobFaultCases() []Case[BlobHarness] {
 				_, err = s.Put(ctx, "new", breaking(n, func() error {
 					cancelCtx()
 					return io.EOF
-				}))
+				}), "")
 				cancelCtx()
 				require.ErrorIs(t, err, context.Canceled)
 			}
 			ctx, cancelCtx := context.WithDeadline(t.Context(), time.Unix(0, 0))
 			defer cancelCtx()
-			_, err := s.Put(ctx, "new", strings.NewReader("x"))
+			_, err := s.Put(ctx, "new", strings.NewReader("x"), "")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			_, _, err = s.Get(ctx, "old")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -88,7 +88,7 @@ func blobFaultCases() []Case[BlobHarness] {
 					require.Equal(t, []string{"old"}, listed(t, other, "", "", 10)[:1])
 					require.Equal(t, map[string]string{"old": "1"}[key], stored(t, other, key))
 					return io.EOF
-				}))
+				}), "")
 				require.NoError(t, err)
 				require.True(t, seen)
 				require.Len(t, stored(t, other, key), largeBlob)
@@ -99,12 +99,12 @@ func blobFaultCases() []Case[BlobHarness] {
 				s := h.Open()
 				for name, change := range map[string]func() error{
 					"replaced": func() error {
-						_, err := s.Put(t.Context(), "k", pattern('c', largeBlob))
+						_, err := s.Put(t.Context(), "k", pattern('c', largeBlob), "")
 						return err
 					},
 					"deleted": func() error { return s.Delete(t.Context(), "k") },
 				} {
-					_, err := s.Put(t.Context(), "k", pattern('b', largeBlob))
+					_, err := s.Put(t.Context(), "k", pattern('b', largeBlob), "")
 					require.NoError(t, err)
 					r, _, err := s.Get(t.Context(), "k")
 					require.NoError(t, err)
@@ -123,7 +123,7 @@ func blobFaultCases() []Case[BlobHarness] {
 			}},
 		{"a cancelled context ends a reader", "A context that is cancelled ends it", func(t T, h BlobHarness) {
 			s := h.Open()
-			_, err := s.Put(t.Context(), "k", pattern('b', largeBlob))
+			_, err := s.Put(t.Context(), "k", pattern('b', largeBlob), "")
 			require.NoError(t, err)
 			ctx, cancelCtx := context.WithCancel(t.Context())
 			defer cancelCtx()
@@ -140,7 +140,7 @@ func blobFaultCases() []Case[BlobHarness] {
 			func(t T, h BlobHarness) {
 				const n = 16
 				errs := race(n, func(i int) error {
-					_, err := h.Open().Put(t.Context(), "a/k", pattern(byte(i), 100_000+i))
+					_, err := h.Open().Put(t.Context(), "a/k", pattern(byte(i), 100_000+i), "")
 					return err
 				})
 				require.NoError(t, errors.Join(errs...))
@@ -156,7 +156,7 @@ func blobFaultCases() []Case[BlobHarness] {
 			errs := race(16, func(i int) error {
 				key := fmt.Sprintf("shared/of-%d/k", i)
 				for range 5 {
-					if _, err := s.Put(t.Context(), key, strings.NewReader(key)); err != nil {
+					if _, err := s.Put(t.Context(), key, strings.NewReader(key), ""); err != nil {
 						return err
 					}
 					if got := stored(t, s, key); got != key {

@@ -18,6 +18,7 @@ func tenancyCases() []Case[StoreHarness] {
 				c, err := f.Customers.Create(t.Context(), domain.Customer{
 					ID: "cust_new", Name: "New", Tier: domain.TierFree,
 					Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true,
+					EncryptionKeyID: "arn:aws:kms:eu-central-1:1:key/one",
 				}, admin)
 				require.NoError(t, err)
 				require.False(t, c.CreatedAt.IsZero())
@@ -34,6 +35,15 @@ func tenancyCases() []Case[StoreHarness] {
 				c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)}, admin)
 				require.NoError(t, err)
 				require.False(t, c2.NoPreemption)
+				require.Equal(t, c.EncryptionKeyID, c2.EncryptionKeyID, "what is not in the patch stays")
+				for _, want := range []domain.EncryptionKeyID{"alias/two", ""} {
+					c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{EncryptionKeyID: &want}, admin)
+					require.NoError(t, err)
+					require.Equal(t, want, c2.EncryptionKeyID)
+					got, err := f.Customers.Get(t.Context(), c.ID)
+					require.NoError(t, err)
+					require.Equal(t, want, got.EncryptionKeyID)
+				}
 				require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
 				_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad}, admin)
 				requireCode(t, err, domain.CodeInvalidInput)

@@ -59,7 +59,7 @@ func (c *Client) Customers(ctx context.Context) iter.Seq2[Customer, error] {
 	})
 }
 
-// UpdateCustomer changes name, tier, limits or preemptible.
+// UpdateCustomer changes what the patch sets.
 func (c *Client) UpdateCustomer(ctx context.Context, id string, p CustomerPatch) (Customer, error) {
 	return send[Customer](ctx, p, func(body io.Reader) (*http.Response, error) {
 		return c.api.UpdateCustomerWithBody(ctx, id, jsonType, body)

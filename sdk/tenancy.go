@@ -129,6 +129,10 @@ type Customer struct {
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
 
+	// EncryptionKeyID is the key that what the storages outside the database get is encrypted with;
+	// nil: none of its own.
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+
 	// Retention is how long its finished workloads are kept; see Retention.
 	Retention *Retention `json:"retention,omitempty"`
 
@@ -176,6 +180,10 @@ type CustomerUsage struct {
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
 
+	// EncryptionKeyID is the key that what the storages outside the database get is encrypted with;
+	// nil: none of its own.
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+
 	// Retention is how long its finished workloads are kept; see Retention.
 	Retention *Retention `json:"retention,omitempty"`
 
@@ -196,6 +204,10 @@ type CustomerInput struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible *bool `json:"preemptible,omitempty"`
+
+	// EncryptionKeyID is the key that its large checkpoints and its lines of the archive are encrypted
+	// with, as S3 with SSE-KMS names it. Empty: none of its own.
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
 
 	// Retention is how long its finished workloads are kept; see Retention.
 	Retention *Retention `json:"retention,omitempty"`
@@ -352,6 +364,10 @@ type CustomerPatch struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible *bool `json:"preemptible,omitempty"`
+
+	// EncryptionKeyID is the key that its large checkpoints and its lines of the archive are encrypted
+	// with, as S3 with SSE-KMS names it. Empty: none of its own.
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
 
 	// Retention: a period that is left out stays as it is; null takes it back to the deployment's.
 	Retention *RetentionPatch `json:"retention,omitempty"`

@@ -79,6 +79,8 @@ func TestOpen_OfAURLThatNamesNoStorage_SaysWhatIsWrong(t *testing.T) {
 		"s3://bucket?zone=1":             "unknown parameter",
 		"s3://bucket?endpoint=host:9000": "endpoint must look like",
 		"s3://bucket?path_style=1":       "path_style must be",
+		"s3://bucket?kms_key_id=":        "kms_key_id must have",
+		"s3://bucket?kms_key_id=a%0Ab":   "kms_key_id must have",
 		"file:///a\x00b":                 "not a URL",
 	} {
 		require.ErrorContains(t, blob.Validate(location), want, location)
@@ -88,6 +90,7 @@ func TestOpen_OfAURLThatNamesNoStorage_SaysWhatIsWrong(t *testing.T) {
 	for _, location := range []string{
 		"file:///var/lib/niyanta", "s3://bucket", "s3://bucket/a/b/?region=eu-central-1",
 		"s3://bucket?endpoint=https%3A%2F%2Fhost%3A9000&path_style=true",
+		"s3://bucket?kms_key_id=arn%3Aaws%3Akms%3Aeu-central-1%3A1%3Akey%2Fa-b",
 	} {
 		assert.NoError(t, blob.Validate(location))
 	}

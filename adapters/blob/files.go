@@ -69,10 +69,18 @@ func (f *Files) sweep() error {
 // Close closes the folder.
 func (f *Files) Close() error { return f.root.Close() }
 
+// Encrypts implements ports.BlobStore. Files are as the file system keeps them.
+func (*Files) Encrypts() bool { return false }
+
 // Put implements ports.BlobStore.
-func (f *Files) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
-	if err := domain.ValidateBlobKey(key); err != nil {
+func (f *Files) Put(
+	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
+	if err := errors.Join(domain.ValidateBlobKey(key), under.Validate("under")); err != nil {
 		return ports.BlobSum{}, err
+	}
+	if under != "" {
+		return ports.BlobSum{}, domain.ErrNotEncrypted("a folder does not encrypt with keys", nil)
 	}
 	s := summed.New(ctx, r)
 	name := temporary + rand.Text()

@@ -52,7 +52,7 @@ func TestFiles_WhenValuesAreDeleted_LeaveNoFolders(t *testing.T) {
 	dir := t.TempDir()
 	f := openFiles(t, dir)
 	for _, key := range []string{"a/b/c", "a/d"} {
-		_, err := f.Put(t.Context(), key, strings.NewReader("x"))
+		_, err := f.Put(t.Context(), key, strings.NewReader("x"), "")
 		require.NoError(t, err)
 	}
 	require.NoError(t, f.Delete(t.Context(), "a/b/c"))
@@ -68,7 +68,7 @@ func TestFiles_WhenALinkLeavesTheFolder_DoNotFollowIt(t *testing.T) {
 	f := openFiles(t, dir)
 	_, _, err := f.Get(t.Context(), "link/secret")
 	require.Error(t, err)
-	_, err = f.Put(t.Context(), "link/new", strings.NewReader("x"))
+	_, err = f.Put(t.Context(), "link/new", strings.NewReader("x"), "")
 	require.Error(t, err)
 	require.Error(t, f.Delete(t.Context(), "link/secret"))
 	assert.Equal(t, []string{"secret"}, names(t, outside))
@@ -81,7 +81,7 @@ func TestFiles_WhenTheFolderCannotBeWritten_SayThatItIsUnavailable(t *testing.T)
 	dir := t.TempDir()
 	f := openFiles(t, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a"), nil, 0o600))
-	_, err := f.Put(t.Context(), "a/b", strings.NewReader("x"))
+	_, err := f.Put(t.Context(), "a/b", strings.NewReader("x"), "")
 	assert.True(t, domain.IsCode(err, domain.CodeUnavailable), err)
 	assert.Equal(t, []string{"a"}, names(t, dir), "nothing half-written stays")
 }

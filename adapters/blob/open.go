@@ -9,8 +9,8 @@ import (
 )
 
 // Open opens the storage that a URL names: file:///folder, or
-// s3://bucket/prefix?endpoint=https://host:9000&region=eu-central-1&path_style=true. It does not reach
-// out to a server. The function it returns closes the storage.
+// s3://bucket/prefix?endpoint=https://host:9000&region=eu-central-1&path_style=true&kms_key_id=ID. It
+// does not reach out to a server. The function it returns closes the storage.
 func Open(location string) (ports.BlobStore, func(), error) {
 	u, err := url.Parse(location)
 	if err != nil {

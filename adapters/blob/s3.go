@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -31,15 +33,20 @@ type S3 struct {
 	client *minio.Core
 	bucket string
 	prefix string // empty, or ends in "/"
+	// key is that of values without one of their own.
+	key domain.EncryptionKeyID
+	// encrypts is set once the server has said that it has encrypted.
+	encrypts atomic.Bool
 }
 
 // s3Place is what a URL says about a bucket.
 type s3Place struct {
 	bucket, prefix, endpoint, region string
 	secure, pathStyle                bool
+	key                              domain.EncryptionKeyID
 }
 
-// parseS3 reads s3://bucket/prefix?endpoint=URL&region=NAME&path_style=true.
+// parseS3 reads s3://bucket/prefix?endpoint=URL&region=NAME&path_style=true&kms_key_id=ID.
 func parseS3(u *url.URL) (p s3Place, err error) {
 	p = s3Place{bucket: u.Host, endpoint: "s3.amazonaws.com", secure: true}
 	if p.prefix = strings.Trim(u.Path, "/"); p.prefix != "" {
@@ -71,8 +78,13 @@ func parseS3(u *url.URL) (p s3Place, err error) {
 				return p, errors.New("endpoint must look like https://host:9000")
 			}
 			p.endpoint, p.secure = e.Host, e.Scheme == "https"
+		case "kms_key_id":
+			p.key = domain.EncryptionKeyID(value)
+			if p.key.Validate("") != nil || p.key == "" {
+				return p, errors.New("kms_key_id must have 1 to 2048 printable ASCII characters and no spaces")
+			}
 		default:
-			return p, fmt.Errorf("unknown parameter %q: there are endpoint, region and path_style", name)
+			return p, fmt.Errorf("unknown parameter %q: there are endpoint, region, path_style and kms_key_id", name)
 		}
 	}
 	return p, nil
@@ -91,7 +103,7 @@ func openS3(u *url.URL) (*S3, error) {
 	}
 	transport.ResponseHeaderTimeout = answerTimeout
 	options := &minio.Options{
-		Transport: transport,
+		Transport: noting{transport},
 		Creds: credentials.NewChainCredentials([]credentials.Provider{
 			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{
 				Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
@@ -106,12 +118,24 @@ func openS3(u *url.URL) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &S3{client: c, bucket: p.bucket, prefix: p.prefix}, nil
+	return &S3{client: c, bucket: p.bucket, prefix: p.prefix, key: p.key}, nil
 }
 
+// Encrypts implements ports.BlobStore. A server that does not is found out by Put.
+func (*S3) Encrypts() bool { return true }
+
 // Put implements ports.BlobStore. A value that fits in one part is sent at once.
-func (s *S3) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
-	if err := domain.ValidateBlobKey(key); err != nil {
+func (s *S3) Put(
+	ctx context.Context, key string, r io.Reader, id domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
+	if err := errors.Join(domain.ValidateBlobKey(key), id.Validate("under")); err != nil {
+		return ports.BlobSum{}, err
+	}
+	to, e, err := under(ctx, cmp.Or(id, s.key))
+	if err == nil {
+		err = s.probe(to, key, e)
+	}
+	if err != nil {
 		return ports.BlobSum{}, err
 	}
 	sum := summed.New(ctx, r)
@@ -122,17 +146,15 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, e
 		if n == partSize {
 			value, size = io.MultiReader(&first, sum), -1
 		}
-		_, err = s.client.Client.PutObject(ctx, s.bucket, s.prefix+key, value, size, minio.PutObjectOptions{
-			PartSize: partSize, ContentType: "application/octet-stream",
-		})
+		_, err = s.client.Client.PutObject(to, s.bucket, s.prefix+key, value, size, e.options)
 	}
 	switch {
 	case sum.Err() != nil:
 		return ports.BlobSum{}, sum.Err()
 	case err != nil:
-		return ports.BlobSum{}, translate(ctx, "write", err)
+		return ports.BlobSum{}, translate(ctx, "write", e.id, err)
 	}
-	return sum.Sum(), nil
+	return sum.Sum(), s.check(ctx, key, e)
 }
 
 // Get implements ports.BlobStore.
@@ -142,7 +164,7 @@ func (s *S3) Get(ctx context.Context, key string) (io.ReadCloser, domain.Blob, e
 	}
 	r, info, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+key, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, domain.Blob{}, translate(ctx, "read", err)
+		return nil, domain.Blob{}, translate(ctx, "read", "", err)
 	}
 	return answer{ctx, r}, domain.Blob{Key: key, Size: info.Size, ModifiedAt: info.LastModified.UTC()}, nil
 }
@@ -157,7 +179,7 @@ type answer struct {
 func (a answer) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
 	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped io.EOF is not the end
-		err = translate(a.ctx, "read", err)
+		err = translate(a.ctx, "read", "", err)
 	}
 	return n, err
 }
@@ -168,7 +190,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	err := s.client.Client.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{})
-	if err = translate(ctx, "remove", err); domain.IsCode(err, domain.CodeNotFound) {
+	if err = translate(ctx, "remove", "", err); domain.IsCode(err, domain.CodeNotFound) {
 		return nil
 	}
 	return err
@@ -189,7 +211,7 @@ func (s *S3) List(ctx context.Context, prefix, after string, limit int) ([]domai
 	}
 	for o := range s.client.Client.ListObjectsIter(ctx, s.bucket, options) {
 		if o.Err != nil {
-			return nil, translate(ctx, "list", o.Err)
+			return nil, translate(ctx, "list", "", o.Err)
 		}
 		key := strings.TrimPrefix(o.Key, s.prefix)
 		if domain.ValidateBlobKey(key) != nil {
@@ -202,8 +224,8 @@ func (s *S3) List(ctx context.Context, prefix, after string, limit int) ([]domai
 	return out, ctx.Err()
 }
 
-// translate gives an error of the client its code.
-func translate(ctx context.Context, what string, err error) error {
+// translate gives an error of the client its code. id is the key of a write. Names of keys are left out.
+func translate(ctx context.Context, what string, id domain.EncryptionKeyID, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -211,6 +233,8 @@ func translate(ctx context.Context, what string, err error) error {
 		return ctx.Err()
 	case minio.ToErrorResponse(err).Code == minio.NoSuchKey:
 		return domain.NotFound("blob")
+	case refusesKey(id, err) != "":
+		return domain.ErrNotEncrypted(refusesKey(id, err), withoutKeys(id, err))
 	}
-	return unavailable(what, err)
+	return unavailable(what, withoutKeys(id, err))
 }

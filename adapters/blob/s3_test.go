@@ -15,10 +15,10 @@ import (
 func TestS3_WhenTheServerIsAway_IsUnavailableAndComesBack(t *testing.T) {
 	server, location := startS3(t)
 	s := open(t, location("a"))
-	_, err := s.Put(t.Context(), "k", strings.NewReader("1"))
+	_, err := s.Put(t.Context(), "k", strings.NewReader("1"), "")
 	require.NoError(t, err)
 	server.Stop()
-	_, put := s.Put(t.Context(), "k", strings.NewReader("2"))
+	_, put := s.Put(t.Context(), "k", strings.NewReader("2"), "")
 	_, _, get := s.Get(t.Context(), "k")
 	_, list := s.List(t.Context(), "", "", 1)
 	for _, err := range []error{put, get, list, s.Delete(t.Context(), "k")} {
@@ -36,9 +36,9 @@ func TestS3_WhenTheServerIsAway_IsUnavailableAndComesBack(t *testing.T) {
 func TestS3_OfTwoPrefixes_HasTwoStorages(t *testing.T) {
 	_, location := startS3(t)
 	a, ab := open(t, location("a")), open(t, location("ab/c"))
-	_, err := a.Put(t.Context(), "k", strings.NewReader("1"))
+	_, err := a.Put(t.Context(), "k", strings.NewReader("1"), "")
 	require.NoError(t, err)
-	_, err = ab.Put(t.Context(), "l", strings.NewReader("2"))
+	_, err = ab.Put(t.Context(), "l", strings.NewReader("2"), "")
 	require.NoError(t, err)
 	for _, s := range []struct {
 		is   []domain.Blob
@@ -52,7 +52,7 @@ func TestS3_OfTwoPrefixes_HasTwoStorages(t *testing.T) {
 func TestS3_WithAWrongSecret_IsUnavailable(t *testing.T) {
 	_, location := startS3(t)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
-	_, err := open(t, location("a")).Put(t.Context(), "k", strings.NewReader("1"))
+	_, err := open(t, location("a")).Put(t.Context(), "k", strings.NewReader("1"), "")
 	assert.True(t, domain.IsCode(err, domain.CodeUnavailable), err)
 	assert.ErrorContains(t, err, "signature")
 }

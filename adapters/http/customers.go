@@ -20,8 +20,9 @@ func (a *api) CreateCustomer(
 	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
 		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
 		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
-		Retention:    retentionIn(req.Body.Retention),
-		NoPreemption: deref(not(req.Body.Preemptible)),
+		Retention:       retentionIn(req.Body.Retention),
+		NoPreemption:    deref(not(req.Body.Preemptible)),
+		EncryptionKeyID: domain.EncryptionKeyID(deref(req.Body.EncryptionKeyID)),
 	}, admin(ctx))
 	if err != nil {
 		return nil, err
@@ -78,6 +79,9 @@ func (a *api) UpdateCustomer(
 	if req.Body.Tier != nil {
 		t := domain.Tier(*req.Body.Tier)
 		p.Tier = &t
+	}
+	if k := req.Body.EncryptionKeyID; k != nil {
+		p.EncryptionKeyID = new(domain.EncryptionKeyID(*k))
 	}
 	if l := req.Body.Limits; l != nil {
 		p.Limits = domain.LimitsPatch{
@@ -158,7 +162,7 @@ func customerOut(c *domain.Customer) gen.Customer {
 	return gen.Customer{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
-		Retention: retentionOut(c.Retention),
+		Retention: retentionOut(c.Retention), EncryptionKeyID: opt(string(c.EncryptionKeyID)),
 	}
 }
 
@@ -166,7 +170,7 @@ func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 	out := gen.CustomerUsage{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
-		Retention: retentionOut(c.Retention),
+		Retention: retentionOut(c.Retention), EncryptionKeyID: opt(string(c.EncryptionKeyID)),
 	}
 	out.Usage = figuresOut(u)
 	return out

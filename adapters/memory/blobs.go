@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -16,23 +17,69 @@ import (
 
 // Blobs implements ports.BlobStore. Its values are in memory as a whole.
 type Blobs struct {
-	clock ports.Clock
+	clock    ports.Clock
+	encrypts bool
 
 	mu     sync.Mutex
+	refuse map[domain.EncryptionKeyID]bool
 	values map[string]blob
 }
 
 type blob struct {
 	domain.Blob
-	data []byte
+	data  []byte
+	under domain.EncryptionKeyID
 }
 
 // NewBlobs returns an empty storage that reads its time from clock.
 func NewBlobs(clock ports.Clock) *Blobs { return &Blobs{clock: clock, values: map[string]blob{}} }
 
+// NewKeyedBlobs returns an empty storage for tests that notes the key of each value, as if it encrypted.
+func NewKeyedBlobs(clock ports.Clock) *Blobs {
+	b := NewBlobs(clock)
+	b.encrypts, b.refuse = true, map[domain.EncryptionKeyID]bool{}
+	return b
+}
+
+// Refuse says whether a storage of NewKeyedBlobs may use a key.
+func (b *Blobs) Refuse(under domain.EncryptionKeyID, refused bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse[under] = refused
+}
+
+// Under returns the key that a value was stored under.
+func (b *Blobs) Under(key string) domain.EncryptionKeyID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.values[key].under
+}
+
+// Encrypts implements ports.BlobStore.
+func (b *Blobs) Encrypts() bool { return b.encrypts }
+
+// mayUse returns an error unless the storage may use a key.
+func (b *Blobs) mayUse(under domain.EncryptionKeyID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case under == "":
+	case !b.encrypts:
+		return domain.ErrNotEncrypted("the storage does not encrypt with keys", nil)
+	case b.refuse[under]:
+		return domain.ErrNotEncrypted("the storage may not use the key", nil)
+	}
+	return nil
+}
+
 // Put implements ports.BlobStore.
-func (b *Blobs) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
-	if err := domain.ValidateBlobKey(key); err != nil {
+func (b *Blobs) Put(
+	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
+	if err := errors.Join(domain.ValidateBlobKey(key), under.Validate("under")); err != nil {
+		return ports.BlobSum{}, err
+	}
+	if err := b.mayUse(under); err != nil {
 		return ports.BlobSum{}, err
 	}
 	s := summed.New(ctx, r)
@@ -43,7 +90,7 @@ func (b *Blobs) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum
 	sum := s.Sum()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.values[key] = blob{domain.Blob{Key: key, Size: sum.Size, ModifiedAt: b.clock.Now()}, data}
+	b.values[key] = blob{domain.Blob{Key: key, Size: sum.Size, ModifiedAt: b.clock.Now()}, data, under}
 	return sum, nil
 }
 

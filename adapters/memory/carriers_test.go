@@ -50,3 +50,11 @@ func TestBlobs_KeepTheirContract(t *testing.T) {
 		return contracttests.BlobHarness{Open: func() ports.BlobStore { return b }}
 	})
 }
+
+func TestBlobs_WithKeys_KeepTheirContract(t *testing.T) {
+	cases := contracttests.BlobCases()
+	contracttests.Run(t, "BlobStore", "memory-keys", cases, func(*testing.T) contracttests.BlobHarness {
+		b := memory.NewKeyedBlobs(wall{})
+		return contracttests.BlobHarness{Open: func() ports.BlobStore { return b }, Under: b.Under}
+	})
+}

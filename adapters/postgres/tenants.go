@@ -25,6 +25,7 @@ var (
 		integer("keep_workloads_days", func(c *domain.Customer) *int { return &c.Retention.WorkloadDays }),
 		integer("keep_logs_days", func(c *domain.Customer) *int { return &c.Retention.LogDays }),
 		boolean("no_preemption", func(c *domain.Customer) *bool { return &c.NoPreemption }),
+		text("encryption_key_id", func(c *domain.Customer) *domain.EncryptionKeyID { return &c.EncryptionKeyID }),
 		optional("suspended_at", func(c *domain.Customer) *time.Time { return &c.SuspendedAt }),
 		optional("deleting_at", func(c *domain.Customer) *time.Time { return &c.DeletingAt }),
 		instant("created_at", func(c *domain.Customer) *time.Time { return &c.CreatedAt }),

@@ -1011,8 +1011,11 @@ type ControlAnswer struct {
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
-	Limits     Limits `json:"limits"`
-	Name       string `json:"name"`
+
+	// EncryptionKeyID The key that what is stored outside the database is encrypted with; absent: none of its own
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+	Limits          Limits  `json:"limits"`
+	Name            string  `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1030,9 +1033,14 @@ type Customer struct {
 // CustomerInput defines model for CustomerInput.
 type CustomerInput struct {
 	// CustomerID `cust_` followed by a-z, 0-9, `-` or `_`. Default: a new one
-	CustomerID *string      `json:"customer_id,omitempty"`
-	Limits     *LimitsInput `json:"limits,omitempty"`
-	Name       string       `json:"name"`
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+	// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+	// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+	EncryptionKeyID *EncryptionKeyID `json:"encryption_key_id,omitempty"`
+	Limits          *LimitsInput     `json:"limits,omitempty"`
+	Name            string           `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1045,6 +1053,11 @@ type CustomerInput struct {
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
+	// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+	// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+	// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+	EncryptionKeyID *EncryptionKeyID `json:"encryption_key_id,omitempty"`
+
 	// Limits A limit that is left out stays as it is. A limit that is null becomes the tier's again
 	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
@@ -1096,8 +1109,11 @@ type CustomerUsage struct {
 
 	// Deleting The progress of the deletion. Absent unless the customer is being deleted
 	Deleting *Deleting `json:"deleting,omitempty"`
-	Limits   Limits    `json:"limits"`
-	Name     string    `json:"name"`
+
+	// EncryptionKeyID The key that what is stored outside the database is encrypted with; absent: none of its own
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+	Limits          Limits  `json:"limits"`
+	Name            string  `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1143,6 +1159,11 @@ type DeviceShare = domain.DeviceShare
 
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
+
+// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+type EncryptionKeyID = string
 
 // Error defines model for Error.
 type Error struct {
@@ -2870,22 +2891,22 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByID(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomerWithBody Change name, tier, limits, preemptible or retention
+	// UpdateCustomerWithBody Change name, tier, limits, preemptible, retention or the key
 	//
 	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 	// becomes the tier's again, a period that is null the installation's. The change applies to everything
-	// submitted, placed and removed from then on.
+	// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBody(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomer Change name, tier, limits, preemptible or retention
+	// UpdateCustomer Change name, tier, limits, preemptible, retention or the key
 	//
 	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 	// becomes the tier's again, a period that is null the installation's. The change applies to everything
-	// submitted, placed and removed from then on.
+	// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3824,11 +3845,11 @@ func (c *Client) GetCustomerByID(ctx context.Context, id CustomerID, reqEditors 
 	return c.Client.Do(req)
 }
 
-// UpdateCustomerWithBody Change name, tier, limits, preemptible or retention
+// UpdateCustomerWithBody Change name, tier, limits, preemptible, retention or the key
 //
 // A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 // becomes the tier's again, a period that is null the installation's. The change applies to everything
-// submitted, placed and removed from then on.
+// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3845,11 +3866,11 @@ func (c *Client) UpdateCustomerWithBody(ctx context.Context, id CustomerID, cont
 	return c.Client.Do(req)
 }
 
-// UpdateCustomer Change name, tier, limits, preemptible or retention
+// UpdateCustomer Change name, tier, limits, preemptible, retention or the key
 //
 // A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 // becomes the tier's again, a period that is null the installation's. The change applies to everything
-// submitted, placed and removed from then on.
+// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9263,22 +9284,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByIDWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*GetCustomerByIDResponse, error)
 
-	// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible or retention
+	// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible, retention or the key
 	//
 	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 	// becomes the tier's again, a period that is null the installation's. The change applies to everything
-	// submitted, placed and removed from then on.
+	// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBodyWithResponse(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateCustomerResponse, error)
 
-	// UpdateCustomerWithResponse Change name, tier, limits, preemptible or retention
+	// UpdateCustomerWithResponse Change name, tier, limits, preemptible, retention or the key
 	//
 	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 	// becomes the tier's again, a period that is null the installation's. The change applies to everything
-	// submitted, placed and removed from then on.
+	// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13532,11 +13553,11 @@ func (c *ClientWithResponses) GetCustomerByIDWithResponse(ctx context.Context, i
 	return ParseGetCustomerByIDResponse(rsp)
 }
 
-// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible or retention
+// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible, retention or the key
 //
 // A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 // becomes the tier's again, a period that is null the installation's. The change applies to everything
-// submitted, placed and removed from then on.
+// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13549,11 +13570,11 @@ func (c *ClientWithResponses) UpdateCustomerWithBodyWithResponse(ctx context.Con
 	return ParseUpdateCustomerResponse(rsp)
 }
 
-// UpdateCustomerWithResponse Change name, tier, limits, preemptible or retention
+// UpdateCustomerWithResponse Change name, tier, limits, preemptible, retention or the key
 //
 // A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
 // becomes the tier's again, a period that is null the installation's. The change applies to everything
-// submitted, placed and removed from then on.
+// submitted, placed, removed and written from then on. An empty `encryption_key_id` removes the key.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

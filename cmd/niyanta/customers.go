@@ -63,6 +63,9 @@ func (c *cli) printUsage(cmd *cobra.Command, u *niyanta.CustomerUsage) error {
 		{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
 		{"preemptible", fmt.Sprint(u.Preemptible)}, {"suspended", clockOr(u.SuspendedAt, "no")},
 	}
+	if u.EncryptionKeyID != nil {
+		rows = append(rows, [2]string{"encryption key", *u.EncryptionKeyID})
+	}
 	if u.Deleting != nil {
 		rows = append(rows, [2]string{"deleting", "since " + clock(u.Deleting.Since)}, [2]string{"remaining", remaining(u)})
 	}
@@ -157,7 +160,7 @@ func suspendCommand(
 }
 
 func createCustomerCommand(c *cli) *cobra.Command {
-	var id, tier string
+	var id, tier, key string
 	var preemptible bool
 	var limits limitFlags
 	cmd := &cobra.Command{
@@ -168,7 +171,8 @@ func createCustomerCommand(c *cli) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			in := niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier)}
+			in := niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier),
+				EncryptionKeyID: set(key)}
 			if cmd.Flags().Changed("preemptible") {
 				in.Preemptible = &preemptible
 			}
@@ -188,6 +192,7 @@ func createCustomerCommand(c *cli) *cobra.Command {
 	fs.StringVar(&tier, "tier", "standard", "free, standard, premium or enterprise")
 	fs.BoolVar(&preemptible, "preemptible", true,
 		"its running workloads may be preempted for those of a higher tier, if NIYANTA_PREEMPTION is on")
+	keyFlag(cmd, &key, "")
 	completeFlag(cmd, "id", cobra.NoFileCompletions)
 	completeFlag(cmd, "tier", oneOf(tiers...))
 	limits.flags(cmd, "default: the tier's")

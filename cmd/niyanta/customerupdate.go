@@ -85,15 +85,30 @@ func changed[T comparable](limit *T) (c niyanta.Change[T]) {
 	return c
 }
 
+// keyFlag adds the flag of the key that a customer's values are encrypted with.
+func keyFlag(cmd *cobra.Command, key *string, more string) {
+	cmd.Flags().StringVar(key, "encryption-key", "",
+		"id of the key that its large checkpoints and its archive are encrypted with"+more)
+	completeFlag(cmd, "encryption-key", cobra.NoFileCompletions)
+}
+
+// keyOrNone returns the id of a key, which is empty for "none".
+func keyOrNone(key string) string {
+	if key == "none" {
+		return ""
+	}
+	return key
+}
+
 func updateCustomerCommand(c *cli) *cobra.Command {
-	var name, tier string
+	var name, tier, key string
 	var preemptible bool
 	var limits limitFlags
 	cmd := &cobra.Command{
 		Use:   "update ID",
-		Short: "Change name, tier or limits of a customer; needs an admin key",
-		Long: `Change name, tier or limits of a customer. Values without a flag stay. The value "tier" resets a
-limit to that of the tier. Needs an admin key.`,
+		Short: "Change name, tier, limits or key of a customer; needs an admin key",
+		Long: `Change name, tier, limits or encryption key of a customer. Values without a flag stay. The value
+"tier" resets a limit to that of the tier. Needs an admin key.`,
 		Example: `  niyanta customer update cust_acme --tier enterprise --max-queued 50000
   niyanta customer update cust_acme --rate tier`,
 		Args:              cobra.ExactArgs(1),
@@ -103,12 +118,15 @@ limit to that of the tier. Needs an admin key.`,
 			if cmd.Flags().Changed("preemptible") {
 				p.Preemptible = &preemptible
 			}
+			if cmd.Flags().Changed("encryption-key") {
+				p.EncryptionKeyID = new(keyOrNone(key))
+			}
 			var err error
 			if p.Limits, err = limits.patch(); err != nil {
 				return err
 			}
 			if p == (niyanta.CustomerPatch{}) {
-				return usage(errors.New("nothing to change: say --name, --tier, --preemptible or a limit"))
+				return usage(errors.New("nothing to change: say --name, --tier, --preemptible, --encryption-key or a limit"))
 			}
 			cust, err := cl.UpdateCustomer(cmd.Context(), args[0], p)
 			if err != nil {
@@ -122,6 +140,7 @@ limit to that of the tier. Needs an admin key.`,
 	fs.StringVar(&tier, "tier", "", "free, standard, premium or enterprise")
 	fs.BoolVar(&preemptible, "preemptible", true,
 		"its running workloads may be preempted for those of a higher tier, if NIYANTA_PREEMPTION is on")
+	keyFlag(cmd, &key, "; none removes it")
 	completeFlag(cmd, "name", cobra.NoFileCompletions)
 	completeFlag(cmd, "tier", oneOf(tiers...))
 	limits.flags(cmd, "tier: the tier's")

@@ -102,13 +102,14 @@ func document(v any) JSON {
 
 // customerDocument is a customer as the audit of administrators shows it.
 type customerDocument struct {
-	CustomerID  CustomerID     `json:"customer_id"`
-	Name        string         `json:"name"`
-	Tier        Tier           `json:"tier"`
-	Limits      limitsDocument `json:"limits"`
-	Preemptible bool           `json:"preemptible"`
-	SuspendedAt *time.Time     `json:"suspended_at"`
-	DeletingAt  *time.Time     `json:"deleting_at,omitempty"`
+	CustomerID      CustomerID      `json:"customer_id"`
+	Name            string          `json:"name"`
+	Tier            Tier            `json:"tier"`
+	Limits          limitsDocument  `json:"limits"`
+	Preemptible     bool            `json:"preemptible"`
+	EncryptionKeyID EncryptionKeyID `json:"encryption_key_id,omitempty"`
+	SuspendedAt     *time.Time      `json:"suspended_at"`
+	DeletingAt      *time.Time      `json:"deleting_at,omitempty"`
 }
 
 // limitsDocument has the limits that differ from those of the tier.
@@ -122,7 +123,7 @@ type limitsDocument struct {
 func (c Customer) document() customerDocument {
 	return customerDocument{
 		CustomerID: c.ID, Name: c.Name, Tier: c.Tier, Limits: limitsDocument(c.Overrides), Preemptible: !c.NoPreemption,
-		SuspendedAt: timeOrNull(c.SuspendedAt), DeletingAt: timeOrNull(c.DeletingAt),
+		EncryptionKeyID: c.EncryptionKeyID, SuspendedAt: timeOrNull(c.SuspendedAt), DeletingAt: timeOrNull(c.DeletingAt),
 	}
 }
 

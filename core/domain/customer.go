@@ -65,6 +65,9 @@ type Customer struct {
 	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's,
 	// where that is switched on at all.
 	NoPreemption bool
+	// EncryptionKeyID names the key that what is written to storages for large values from now on is
+	// encrypted with. Empty: as the storage encrypts everything.
+	EncryptionKeyID EncryptionKeyID
 	// SuspendedAt is when the customer was suspended; zero: it is not. A suspended customer reads
 	// and cancels. What runs goes on; nothing is submitted or placed.
 	SuspendedAt time.Time
@@ -122,6 +125,9 @@ func (c Customer) Validate() error {
 	if err := c.Retention.validate(); err != nil {
 		return err
 	}
+	if err := c.EncryptionKeyID.Validate("encryption_key_id"); err != nil {
+		return err
+	}
 	return c.Overrides.validate()
 }
 
@@ -147,6 +153,8 @@ type CustomerPatch struct {
 	Retention RetentionPatch
 	// NoPreemption is the opposite of what the API calls preemptible.
 	NoPreemption *bool
+	// EncryptionKeyID sets the key; the empty id removes it.
+	EncryptionKeyID *EncryptionKeyID
 	// Suspended suspends or reactivates. A customer that is suspended already stays so since then.
 	Suspended *bool
 }
@@ -163,6 +171,9 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 	c.Retention = p.Retention.Apply(c.Retention)
 	if p.NoPreemption != nil {
 		c.NoPreemption = *p.NoPreemption
+	}
+	if p.EncryptionKeyID != nil {
+		c.EncryptionKeyID = *p.EncryptionKeyID
 	}
 	switch {
 	case p.Suspended == nil:

@@ -21,12 +21,21 @@ type BlobStore interface {
 	// r has delivered something. After any other error the key has the old value or the new one. Of
 	// concurrent calls with one key, the value of one remains. r is read by one goroutine, and never
 	// after Put has returned.
-	Put(ctx context.Context, key string, r io.Reader) (BlobSum, error)
+	//
+	// The value is encrypted with the key under. Without one, it is encrypted as the storage encrypts
+	// everything, if at all. A storage that does not encrypt with that key, or does not say that it has,
+	// returns domain.ErrNotEncrypted, and key has no value, or the old one. CodeInvalidInput if under
+	// is no id of a key.
+	Put(ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID) (BlobSum, error)
+
+	// Encrypts reports whether the storage is of a kind that encrypts with keys. Whether it may use a
+	// key, only Put finds out.
+	Encrypts() bool
 
 	// Get returns a reader of a value, and what it is. The caller closes the reader. It delivers the
-	// whole value and then io.EOF, even if the value is replaced or deleted meanwhile; otherwise it
-	// fails with another error than io.EOF. A context that is cancelled ends it. CodeNotFound when the
-	// key has no value.
+	// whole value and then io.EOF, whatever it is encrypted with, even if the value is replaced or
+	// deleted meanwhile; otherwise it fails with another error than io.EOF. A context that is cancelled
+	// ends it. CodeNotFound when the key has no value.
 	Get(ctx context.Context, key string) (io.ReadCloser, domain.Blob, error)
 
 	// Delete removes the value of a key. It succeeds if there is none.

@@ -1011,8 +1011,11 @@ type ControlAnswer struct {
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
-	Limits     Limits `json:"limits"`
-	Name       string `json:"name"`
+
+	// EncryptionKeyID The key that what is stored outside the database is encrypted with; absent: none of its own
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+	Limits          Limits  `json:"limits"`
+	Name            string  `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1030,9 +1033,14 @@ type Customer struct {
 // CustomerInput defines model for CustomerInput.
 type CustomerInput struct {
 	// CustomerID `cust_` followed by a-z, 0-9, `-` or `_`. Default: a new one
-	CustomerID *string      `json:"customer_id,omitempty"`
-	Limits     *LimitsInput `json:"limits,omitempty"`
-	Name       string       `json:"name"`
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+	// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+	// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+	EncryptionKeyID *EncryptionKeyID `json:"encryption_key_id,omitempty"`
+	Limits          *LimitsInput     `json:"limits,omitempty"`
+	Name            string           `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1045,6 +1053,11 @@ type CustomerInput struct {
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
+	// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+	// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+	// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+	EncryptionKeyID *EncryptionKeyID `json:"encryption_key_id,omitempty"`
+
 	// Limits A limit that is left out stays as it is. A limit that is null becomes the tier's again
 	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
@@ -1096,8 +1109,11 @@ type CustomerUsage struct {
 
 	// Deleting The progress of the deletion. Absent unless the customer is being deleted
 	Deleting *Deleting `json:"deleting,omitempty"`
-	Limits   Limits    `json:"limits"`
-	Name     string    `json:"name"`
+
+	// EncryptionKeyID The key that what is stored outside the database is encrypted with; absent: none of its own
+	EncryptionKeyID *string `json:"encryption_key_id,omitempty"`
+	Limits          Limits  `json:"limits"`
+	Name            string  `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -1143,6 +1159,11 @@ type DeviceShare = domain.DeviceShare
 
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
+
+// EncryptionKeyID The key that the customer's large checkpoints and lines of the archive are encrypted with from then on, as
+// S3 with SSE-KMS names it: the ARN or id of a key, or an alias. Empty: none of its own. What is in the
+// database is not encrypted with it. It is refused unless all storages of the coordinator can encrypt with keys.
+type EncryptionKeyID = string
 
 // Error defines model for Error.
 type Error struct {
@@ -2751,7 +2772,7 @@ type ServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(w http.ResponseWriter, r *http.Request, id CustomerID)
-	// UpdateCustomer Change name, tier, limits, preemptible or retention
+	// UpdateCustomer Change name, tier, limits, preemptible, retention or the key
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListKeys List a customer's keys, without secrets
@@ -2976,7 +2997,7 @@ func (_ Unimplemented) GetCustomerByID(w http.ResponseWriter, r *http.Request, i
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// UpdateCustomer Change name, tier, limits, preemptible or retention
+// UpdateCustomer Change name, tier, limits, preemptible, retention or the key
 // (PATCH /v1/admin/customers/{id})
 func (_ Unimplemented) UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -9238,7 +9259,7 @@ type StrictServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(ctx context.Context, request GetCustomerByIDRequestObject) (GetCustomerByIDResponseObject, error)
-	// UpdateCustomer Change name, tier, limits, preemptible or retention
+	// UpdateCustomer Change name, tier, limits, preemptible, retention or the key
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(ctx context.Context, request UpdateCustomerRequestObject) (UpdateCustomerResponseObject, error)
 	// ListKeys List a customer's keys, without secrets

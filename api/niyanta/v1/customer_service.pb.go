@@ -73,11 +73,13 @@ type CustomerUsage struct {
 	Retention   *RetentionDays        `protobuf:"bytes,6,opt,name=retention,proto3,oneof" json:"retention,omitempty"`
 	Usage       *CustomerUsageFigures `protobuf:"bytes,7,opt,name=usage,proto3,oneof" json:"usage,omitempty"`
 	// When the customer was suspended; absent: it is not.
-	SuspendedAt   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=suspended_at,json=suspendedAt,proto3,oneof" json:"suspended_at,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	Deleting      *DeletionProgress      `protobuf:"bytes,10,opt,name=deleting,proto3,oneof" json:"deleting,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SuspendedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=suspended_at,json=suspendedAt,proto3,oneof" json:"suspended_at,omitempty"`
+	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	Deleting    *DeletionProgress      `protobuf:"bytes,10,opt,name=deleting,proto3,oneof" json:"deleting,omitempty"`
+	// The key that what is stored outside the database is encrypted with; absent: none of its own.
+	EncryptionKeyId *string `protobuf:"bytes,11,opt,name=encryption_key_id,json=encryptionKeyId,proto3,oneof" json:"encryption_key_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CustomerUsage) Reset() {
@@ -178,6 +180,13 @@ func (x *CustomerUsage) GetDeleting() *DeletionProgress {
 		return x.Deleting
 	}
 	return nil
+}
+
+func (x *CustomerUsage) GetEncryptionKeyId() string {
+	if x != nil && x.EncryptionKeyId != nil {
+		return *x.EncryptionKeyId
+	}
+	return ""
 }
 
 type CustomerLimits struct {
@@ -1353,7 +1362,7 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\n" +
 	"!niyanta/v1/customer_service.proto\x12\n" +
 	"niyanta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18niyanta/v1/options.proto\"\x14\n" +
-	"\x12GetCustomerRequest\"\x87\x05\n" +
+	"\x12GetCustomerRequest\"\xce\x05\n" +
 	"\rCustomerUsage\x12$\n" +
 	"\vcustomer_id\x18\x01 \x01(\tH\x00R\n" +
 	"customerId\x88\x01\x01\x12\x17\n" +
@@ -1367,7 +1376,9 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampH\bR\tcreatedAt\x88\x01\x01\x12=\n" +
 	"\bdeleting\x18\n" +
-	" \x01(\v2\x1c.niyanta.v1.DeletionProgressH\tR\bdeleting\x88\x01\x01B\x0e\n" +
+	" \x01(\v2\x1c.niyanta.v1.DeletionProgressH\tR\bdeleting\x88\x01\x01\x12/\n" +
+	"\x11encryption_key_id\x18\v \x01(\tH\n" +
+	"R\x0fencryptionKeyId\x88\x01\x01B\x0e\n" +
 	"\f_customer_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_tierB\t\n" +
@@ -1378,7 +1389,8 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\x06_usageB\x0f\n" +
 	"\r_suspended_atB\r\n" +
 	"\v_created_atB\v\n" +
-	"\t_deleting\"\x9b\x02\n" +
+	"\t_deletingB\x14\n" +
+	"\x12_encryption_key_id\"\x9b\x02\n" +
 	"\x0eCustomerLimits\x12=\n" +
 	"\x18max_concurrent_workloads\x18\x01 \x01(\x03H\x00R\x16maxConcurrentWorkloads\x88\x01\x01\x12+\n" +
 	"\x0fmax_queue_depth\x18\x02 \x01(\x03H\x01R\rmaxQueueDepth\x88\x01\x01\x120\n" +

@@ -53,6 +53,7 @@ function One() {
       <Facts of={[
         ["Per second", number(limits.rate_limit_per_sec)], ["Burst", number(limits.burst)], ["Today (UTC)", `${number(usage.workloads_today)} submitted`],
         ["May be preempted", c.data.preemptible ? "yes" : "no"], ["Created", <Time at={c.data.created_at} />],
+        ...(c.data.encryption_key_id ? [["Encryption key", c.data.encryption_key_id] as [string, string]] : []),
       ]} />
       <section>
         <h2>Finished in the last 3 days</h2>

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -202,12 +203,25 @@ func (e *export) step(ctx context.Context) (done bool, err error) {
 	key := fmt.Sprintf("%s%05d.jsonl.zst", customerPrefix(e.manifest.Month, customer), e.part)
 	l := &lines{ctx: ctx, export: e, customer: customer, page: page}
 	l.zip = e.deps.Compressor.Stream(&l.ready)
-	sum, err := e.deps.Blobs.Put(ctx, key, l)
+	owner, gone, err := e.owner(ctx, customer)
+	if err != nil {
+		return false, err
+	}
+	if gone { // what it had is not written any more; its key may be gone, too
+		_, err := io.Copy(io.Discard, l)
+		e.place = l.place
+		return false, err
+	}
+	sum, err := e.deps.Blobs.Put(ctx, key, l, owner.EncryptionKeyID)
+	if domain.IsNotEncrypted(err) {
+		e.deps.Observer.Count("encryption_refused", 1)
+		err = fmt.Errorf("the lines of %s: %w", customer, err)
+	}
 	if err != nil {
 		return false, err
 	}
 	e.place, e.keys[key] = l.place, true
-	if gone, err := e.gone(ctx, customer); err != nil || gone {
+	if _, gone, err := e.owner(ctx, customer); err != nil || gone {
 		if err == nil {
 			delete(e.keys, key)
 			err = e.deps.Blobs.Delete(ctx, key)
@@ -221,14 +235,14 @@ func (e *export) step(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
-// gone reports whether a customer is being deleted, or was. Whoever deletes it may have looked for
-// objects before the last one was written.
-func (e *export) gone(ctx context.Context, customer domain.CustomerID) (bool, error) {
-	c, err := e.deps.Customers.Get(ctx, customer)
+// owner returns a customer, and whether it is being deleted, or was. Whoever deletes it may have looked
+// for objects before the last one was written.
+func (e *export) owner(ctx context.Context, customer domain.CustomerID) (c domain.Customer, gone bool, err error) {
+	c, err = e.deps.Customers.Get(ctx, customer)
 	if domain.IsCode(err, domain.CodeNotFound) {
-		return true, nil
+		return c, true, nil
 	}
-	return c.Deleting(), err
+	return c, c.Deleting(), err
 }
 
 // finish removes what an earlier try has written of customers that are gone, and writes the manifest.
@@ -240,6 +254,6 @@ func (e *export) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.deps.Blobs.Put(ctx, manifestKey(e.month), strings.NewReader(string(text)+"\n"))
+	_, err = e.deps.Blobs.Put(ctx, manifestKey(e.month), strings.NewReader(string(text)+"\n"), "")
 	return err
 }

@@ -63,11 +63,13 @@ type storage struct {
 	broken string
 }
 
-func (s *storage) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
+func (s *storage) Put(
+	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
 	if key == s.broken {
 		return ports.BlobSum{}, errors.New("the storage is away")
 	}
-	return s.Blobs.Put(ctx, key, r)
+	return s.Blobs.Put(ctx, key, r, under)
 }
 
 type fixture struct {

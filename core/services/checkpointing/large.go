@@ -43,6 +43,11 @@ func (s *Service) upload(
 	if err != nil || out.Outcome != domain.OutcomeApplied {
 		return 0, out, err
 	}
+	// It is read for each value, so that a key that is set applies to all that is written from then on.
+	customer, err := s.deps.Customers.Get(ctx, w.CustomerID)
+	if err != nil {
+		return 0, res, fmt.Errorf("look for the key of the checkpoint: %w", err)
+	}
 	u := domain.Upload{
 		ID: domain.BlobID(s.deps.IDs.New("blob_")), CustomerID: w.CustomerID, WorkloadID: w.ID,
 	}
@@ -54,8 +59,9 @@ func (s *Service) upload(
 			s.discard(ctx, u.ID)
 		}
 	}()
-	sum, err := s.put(ctx, u.ID, body)
+	sum, err := s.put(ctx, u.ID, body, customer.EncryptionKeyID)
 	if err != nil {
+		s.notEncrypted(u, t.CheckpointSequence, err)
 		return int(sum.Size), res, err
 	}
 	c := domain.Checkpoint{Size: int(sum.Size), Checksum: sum.Checksum, Blob: u.ID}
@@ -76,8 +82,19 @@ func (s *Service) expected(ctx context.Context, t *domain.Transition) (w domain.
 	return found[0], r, nil
 }
 
-// put writes a value.
-func (s *Service) put(ctx context.Context, id domain.BlobID, body ports.Body) (sum ports.BlobSum, err error) {
+// notEncrypted tells of a value that was refused because of its key.
+func (s *Service) notEncrypted(u domain.Upload, sequence int64, err error) {
+	if domain.IsNotEncrypted(err) {
+		s.deps.Observer.Count("encryption_refused", 1)
+		s.deps.Log.Error("large checkpoint is not saved: it cannot be encrypted with the key of its customer",
+			"customer_id", u.CustomerID, "workload_id", u.WorkloadID, "sequence", sequence, "error", err)
+	}
+}
+
+// put writes a value under a key.
+func (s *Service) put(
+	ctx context.Context, id domain.BlobID, body ports.Body, under domain.EncryptionKeyID,
+) (sum ports.BlobSum, err error) {
 	from, err := body.Open()
 	if err != nil {
 		return sum, err
@@ -86,7 +103,7 @@ func (s *Service) put(ctx context.Context, id domain.BlobID, body ports.Body) (s
 	ctx, cancel := context.WithTimeout(ctx, domain.UploadTimeout)
 	defer cancel()
 	bounded := &bounded{r: from, left: s.deps.Max, over: s.tooLarge(0)}
-	sum, err = s.deps.Blobs.Put(ctx, id.Key(), bounded)
+	sum, err = s.deps.Blobs.Put(ctx, id.Key(), bounded, under)
 	switch {
 	case err != nil && bounded.failed != nil && ctx.Err() == nil:
 		return sum, bounded.failed

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -68,12 +67,14 @@ func (s *storage) Get(ctx context.Context, key string) (io.ReadCloser, domain.Bl
 	return r, b, err
 }
 
-func (s *storage) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
+func (s *storage) Put(
+	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
 	s.keys = append(s.keys, key)
 	if s.put != nil {
 		return ports.BlobSum{}, s.put
 	}
-	return s.Blobs.Put(ctx, key, r)
+	return s.Blobs.Put(ctx, key, r, under)
 }
 
 func (s *storage) Delete(ctx context.Context, key string) error {
@@ -101,6 +102,7 @@ type bench struct {
 	blobs  *storage
 	clock  *clock
 	counts map[string]int
+	log    bytes.Buffer
 	ref    ports.SessionRef
 }
 
@@ -110,7 +112,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	b := &bench{
-		stores: memory.NewStore(c).Stores(), blobs: &storage{Blobs: memory.NewBlobs(c)}, clock: c,
+		stores: memory.NewStore(c).Stores(), blobs: &storage{Blobs: memory.NewKeyedBlobs(c)}, clock: c,
 		counts: map[string]int{}, ref: ports.SessionRef{WorkerID: "w", SessionID: "s"},
 	}
 	_, err := b.stores.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree},
@@ -134,13 +136,13 @@ func newBench(t *testing.T) *bench {
 	}
 	z, err := zstd.New()
 	require.NoError(t, err)
-	observer, log := counts{of: b.counts}, slog.New(slog.DiscardHandler)
+	observer, log := counts{of: b.counts}, logger(&b.log)
 	b.Service = checkpointing.New(checkpointing.Deps{
 		Checkpoints: b.stores.Checkpoints, Compressor: z, Observer: observer, Clock: c, Log: log,
 		Applier: transitions.New(transitions.Deps{Workloads: b.stores.Workloads, Notifier: quiet{}, Observer: observer,
 			Clock: c}),
 		Blobs: b.blobs, Uploads: b.stores.Uploads, Workloads: b.stores.Workloads, IDs: &ids{},
-		Threshold: 100, Max: limit,
+		Customers: b.stores.Customers, Threshold: 100, Max: limit,
 	})
 	return b
 }
@@ -303,7 +305,7 @@ func TestLoad_OfADamagedValue_BreaksOffAndThenFallsBack(t *testing.T) {
 	b := newBench(t)
 	first, second := b.saved(t, 1), b.saved(t, 2)
 	second[999] ^= 1
-	_, err := b.blobs.Put(t.Context(), b.blobs.keys[1], bytes.NewReader(second))
+	_, err := b.blobs.Put(t.Context(), b.blobs.keys[1], bytes.NewReader(second), "")
 	require.NoError(t, err)
 	_, got, err := b.load(t)
 	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
@@ -322,7 +324,7 @@ func TestLoad_OfAValueThatIsMissingOrCut_FallsBackAtOnce(t *testing.T) {
 	b.saved(t, 2)
 	b.saved(t, 3)
 	require.NoError(t, b.blobs.Delete(t.Context(), b.blobs.keys[2]))
-	_, err := b.blobs.Put(t.Context(), b.blobs.keys[1], bytes.NewReader(first[:999]))
+	_, err := b.blobs.Put(t.Context(), b.blobs.keys[1], bytes.NewReader(first[:999]), "")
 	require.NoError(t, err)
 	sequence, got, err := b.load(t)
 	require.NoError(t, err)
@@ -341,7 +343,7 @@ func TestSweep_WhenTheStorageIsAway_TriesAgain(t *testing.T) {
 	b.blobs.deleting = nil
 	require.NoError(t, b.Sweep(t.Context()))
 	require.Len(t, b.blobs.values(t), 10)
-	_, err := b.blobs.Put(t.Context(), b.blobs.keys[0], bytes.NewReader(nil)) // a process that was suspended
+	_, err := b.blobs.Put(t.Context(), b.blobs.keys[0], bytes.NewReader(nil), "") // a process that was suspended
 	require.NoError(t, err)
 	b.clock.now = b.clock.now.Add(domain.GarbageAgain)
 	require.NoError(t, b.Sweep(t.Context()))

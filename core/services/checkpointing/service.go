@@ -28,6 +28,7 @@ type Deps struct {
 	Blobs     ports.BlobStore
 	Uploads   ports.UploadStore
 	Workloads ports.WorkloadStore
+	Customers ports.CustomerStore
 	IDs       ports.IDs
 	// Threshold is the largest checkpoint that is kept in the store, Max the largest one at all.
 	Threshold int

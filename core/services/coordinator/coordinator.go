@@ -116,7 +116,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	checkpoints := checkpointing.New(checkpointing.Deps{
 		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Clock: h.Clock,
 		Log: h.Log, Blobs: h.Checkpoints, Uploads: s.Uploads, Workloads: s.Workloads, IDs: h.IDs,
-		Threshold: cfg.CheckpointThreshold, Max: cfg.MaxCheckpoint,
+		Customers: s.Customers, Threshold: cfg.CheckpointThreshold, Max: cfg.MaxCheckpoint,
 	})
 	leader := leadership.New(leadership.Config{
 		Holder: h.Name, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
@@ -154,6 +154,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		}),
 		Tenancy: tenancy.New(tenancy.Config{
 			AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys, Roles: cfg.TokenRoles,
+			Keyless: keyless(h),
 		}, tenancy.Deps{
 			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Tickets: s.Tickets, Erasure: s.Erasure,
 			Limiter: sig.Limiter, Tokens: h.Tokens,
@@ -190,6 +191,20 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 
 		notifier: sig.Notifier, large: h.Checkpoints != nil,
 	}
+}
+
+// keyless says why values of customers cannot be encrypted with keys. It is empty if they can be.
+func keyless(h Host) string {
+	switch {
+	case h.Checkpoints == nil && h.Archive == nil:
+		return "nothing would be encrypted with it: this coordinator has neither a storage of large checkpoints " +
+			"nor one of the archive"
+	case h.Checkpoints != nil && !h.Checkpoints.Encrypts():
+		return "the storage of large checkpoints does not encrypt with keys"
+	case h.Archive != nil && !h.Archive.Encrypts():
+		return "the storage of the archive does not encrypt with keys"
+	}
+	return ""
 }
 
 // StepDown gives leadership away and wakes the other coordinators, one of which takes it at once. A

@@ -69,7 +69,7 @@ func TestErasure_WhenAStalledLeaderEndsItsWriteAfterTheDeletion_RemovesTheLinesW
 	}
 	write := func(ids ...string) {
 		for _, id := range ids {
-			_, err := storage.Put(t.Context(), objectOf(id), strings.NewReader("x"))
+			_, err := storage.Put(t.Context(), objectOf(id), strings.NewReader("x"), "")
 			require.NoError(t, err)
 		}
 	}

@@ -2,6 +2,7 @@ package execution
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -22,6 +23,7 @@ const (
 func (a *Agent) persist(
 	r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error,
 ) error {
+	told := false
 	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
 		ctx, err := next()
 		if err != nil {
@@ -41,12 +43,26 @@ func (a *Agent) persist(
 		if ctx.Err() != nil {
 			continue
 		}
+		if domain.IsNotEncrypted(err) && !told {
+			told = true
+			r.tellNotEncrypted(err)
+		}
 		r.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "in", delay, "error", err)
 		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil &&
 			ctx.Err() == nil {
 			return err // the process is ending; next checks whether ctx has ended
 		}
 	}
+}
+
+// tellNotEncrypted tells in the lines of the run what its customer may have to mend: the storage may not
+// use the customer's key.
+func (r *run) tellNotEncrypted(err error) {
+	message := "the value cannot be encrypted"
+	if e := (*domain.Error)(nil); errors.As(err, &e) {
+		message = e.Message // without the cause, which is for the logs of operators
+	}
+	r.Log(ports.LogEntry{Level: domain.LevelWarn, Message: "checkpoint is tried again until it can be saved: " + message})
 }
 
 // logLevel returns WARN for the first of several failures in a row and DEBUG for the rest.

@@ -283,3 +283,27 @@ func waitRunning(t *testing.T, b *bench) {
 		return len(last.Inventory) > 0
 	}, 5*time.Second, time.Millisecond)
 }
+
+// TestCheckpoint_ThatCannotBeEncrypted_IsSavedLaterAndToldOnce: the line is for the customer, so it does
+// not have what the operator's log has.
+func TestCheckpoint_ThatCannotBeEncrypted_IsSavedLaterAndToldOnce(t *testing.T) {
+	tries := 0
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+		return "", p.Checkpoint(ctx, []byte("x"), nil, "")
+	}}))
+	b.plane.save = func(ports.CheckpointUpload) (domain.Outcome, error) {
+		if tries++; tries <= 5 {
+			return "", domain.ErrNotEncrypted("the storage answers AccessDenied", errors.New("of the operator"))
+		}
+		return domain.OutcomeApplied, nil
+	}
+	b.assign("wl_1", 1)
+	b.settle()
+	assert.Equal(t, 6, tries)
+	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event, "the run goes on")
+	lines := b.plane.linesOf("wl_1")
+	require.Len(t, lines, 1)
+	assert.Equal(t, domain.LevelWarn, lines[0].Level)
+	assert.Equal(t, "checkpoint is tried again until it can be saved: the value is not stored, because it cannot be "+
+		"encrypted: the storage answers AccessDenied", lines[0].Message)
+}

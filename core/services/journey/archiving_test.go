@@ -35,12 +35,14 @@ func (b *blobs) before(call string) error {
 	return b.fail(call)
 }
 
-func (b *blobs) Put(ctx context.Context, key string, r io.Reader) (ports.BlobSum, error) {
+func (b *blobs) Put(
+	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
+) (ports.BlobSum, error) {
 	if err := b.before("put " + key); err != nil {
 		return ports.BlobSum{}, err
 	}
 	b.puts = append(b.puts, key)
-	return b.Blobs.Put(ctx, key, r)
+	return b.Blobs.Put(ctx, key, r, under)
 }
 
 func (b *blobs) Get(ctx context.Context, key string) (io.ReadCloser, domain.Blob, error) {

@@ -16,6 +16,8 @@ type Config struct {
 	WorkerKeys []string
 	// Roles are the names by which tokens carry roles.
 	Roles domain.RoleNames
+	// Keyless says why no customer may be given a key that its values are encrypted with; empty: it may.
+	Keyless string
 }
 
 // Deps are the dependencies of the service.
@@ -39,6 +41,7 @@ type Service struct {
 	admin   [][32]byte
 	workers [][32]byte
 	roles   domain.RoleNames
+	keyless string
 	cache   keyCache
 }
 
@@ -46,7 +49,8 @@ type Service struct {
 func New(cfg Config, deps Deps) *Service {
 	return &Service{
 		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...), roles: cfg.Roles,
-		cache: keyCache{clock: deps.Clock},
+		keyless: cfg.Keyless,
+		cache:   keyCache{clock: deps.Clock},
 	}
 }
 
@@ -61,7 +65,26 @@ func (s *Service) CreateCustomer(
 	if err := c.Validate(); err != nil {
 		return domain.Customer{}, err
 	}
+	if err := s.checkKey(&c.EncryptionKeyID); err != nil {
+		return domain.Customer{}, err
+	}
 	return s.deps.Customers.Create(ctx, c, by)
+}
+
+// checkKey refuses a key that would be set where nothing can be encrypted with it. A key can always be
+// removed.
+func (s *Service) checkKey(id *domain.EncryptionKeyID) error {
+	const field = "encryption_key_id"
+	if id == nil || *id == "" {
+		return nil
+	}
+	if err := id.Validate(field); err != nil {
+		return err
+	}
+	if s.keyless != "" {
+		return domain.Invalid(field, "%s", s.keyless)
+	}
+	return nil
 }
 
 // GetCustomer returns a customer. CodeNotFound.
@@ -74,12 +97,16 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 	return s.deps.Customers.List(ctx, after, limit)
 }
 
-// UpdateCustomer changes the name, the tier, the limits, or whether the customer is preemptible.
+// UpdateCustomer changes the name, the tier, the limits, the key that its values are encrypted with, or
+// whether the customer is preemptible.
 // The changes apply at once, to waiting workloads too. Workloads that already run above a lowered
 // limit continue. The leader is woken, so that a raised limit is used at once.
 func (s *Service) UpdateCustomer(
 	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
 ) (domain.Customer, error) {
+	if err := s.checkKey(p.EncryptionKeyID); err != nil {
+		return domain.Customer{}, err
+	}
 	c, err := s.deps.Customers.Update(ctx, id, p, by)
 	if err == nil {
 		s.cache.forget()
