@@ -16,7 +16,7 @@ const someKey domain.EncryptionKeyID = "arn:aws:kms:eu-central-1:111122223333:ke
 func TestEncryptionKeyID_WhenItIsNotPrintableOrTooLong_IsRefusedByField(t *testing.T) {
 	for _, good := range []domain.EncryptionKeyID{"", "k", someKey, "alias/acme", "!~",
 		domain.EncryptionKeyID(strings.Repeat("k", domain.MaxEncryptionKeyID))} {
-		assert.NoError(t, good.Validate("encryption_key_id"))
+		require.NoError(t, good.Validate("encryption_key_id"))
 	}
 	for _, bad := range []domain.EncryptionKeyID{" ", "a b", "a ", "a\n", "a\r\nX-Amz-Acl: public-read",
 		"a\x00", "\x7f", "é",

@@ -16,7 +16,7 @@ func sessionCases() []Case {
 		{Name: "registers", Level: Must, Rule: "It registers a session with the type that it offers and its slots.",
 			play: func(s *script) {
 				s.start()
-				registered := s.registered("the worker does not register")
+				registered := s.registered()
 				s.require("the registration has no worker_id", func() bool { return registered.WorkerID != "" })
 				s.require("the registration does not offer the type count",
 					func() bool { return slices.Contains(registered.Capabilities, "count") })

@@ -95,7 +95,7 @@ func faultCases() []Case {
 			play: func(s *script) {
 				s.locked(func() { s.fault = doing(lost, 2, is(onRegister)) })
 				s.start()
-				s.registered("the worker does not register")
+				s.registered()
 				s.require("a registration that was repeated names another session",
 					func() bool { return len(s.tried()) == 1 })
 				s.completed(s.assign(countInput{To: 5, StepMS: 20}))
@@ -105,7 +105,7 @@ func faultCases() []Case {
 			play: func(s *script) {
 				s.locked(func() { s.fault = doing(overtaken, 2, is(onRegister)) })
 				s.start()
-				s.registered("the worker does not register")
+				s.registered()
 				s.require("a session that has ended is registered again", func() bool { return len(s.tried()) == 3 })
 				s.completed(s.assign(countInput{To: 5, StepMS: 20}))
 			}},

@@ -168,12 +168,12 @@ func (s *script) require(what string, cond func() bool) { s.await(0, what, cond)
 // begin starts the worker, and returns when it has registered and sent a heartbeat.
 func (s *script) begin() *session {
 	s.start()
-	return s.registered("the worker does not register")
+	return s.registered()
 }
 
 // registered waits for a live session with a heartbeat.
-func (s *script) registered(what string) (found *session) {
-	s.await(startup, what, func() bool {
+func (s *script) registered() (found *session) {
+	s.await(startup, "the worker does not register", func() bool {
 		found = s.currentLocked()
 		return found != nil && len(found.beats) > 0
 	})
