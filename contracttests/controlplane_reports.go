@@ -263,7 +263,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 				for i := range 5 {
 					w := p.submit(func(s *domain.Submission) {
 						if i < 4 {
-							s.Input = domain.JSON(`{"x":"` + strings.Repeat("x", 900<<10) + `"}`)
+							s.Input = domain.JSON(`{"x":"` + strings.Repeat("x", 300<<10) + `"}`)
 						}
 					})
 					p.must(assign(w, p.worker))

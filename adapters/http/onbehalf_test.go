@@ -32,6 +32,12 @@ func (s halfDown) Get(
 	return out, nil
 }
 
+func (s halfDown) GetBrief(
+	ctx context.Context, of domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	return s.Get(ctx, of, ids...)
+}
+
 // owners gives the workload wl_x to the customer cust_x.
 type owners struct{ ports.RetentionStore }
 
