@@ -22,6 +22,7 @@ type checker struct {
 	inherited map[domain.WorkloadID]int64 // steps done by the workload of which this one is a retry
 	keys      map[string]domain.WorkloadID
 	expired   map[domain.RunID]bool             // runs whose session has ended
+	skipped   map[domain.WorkloadID]int64       // the checkpoint that could not be read last
 	deaths    map[domain.WorkloadID]int         // deaths of a workload's workers
 	ending    map[domain.RunID]domain.Ending    // runs that have ended and still occupy their slots
 	offers    map[domain.SessionID]domain.Offer // what the workers have stated
@@ -40,6 +41,7 @@ func newChecker(w *World) *checker {
 		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
 		offers: map[domain.SessionID]domain.Offer{}, reserves: map[domain.WorkloadID]domain.Resources{},
 		ending: map[domain.RunID]domain.Ending{}, deaths: map[domain.WorkloadID]int{},
+		skipped: map[domain.WorkloadID]int64{},
 		stopped: map[domain.WorkloadID]stop{}, removed: map[domain.WorkloadID]bool{},
 	}
 }
@@ -168,6 +170,9 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case next.RetryCount > maxRetries || next.RedistributionCount > domain.MaxRedistributions+1:
 		c.fail("I10", "%s: %d retries, %d redistributions", t.WorkloadID, next.RetryCount, next.RedistributionCount)
 	}
+	if t.Event == domain.EventSkipCheckpoint {
+		c.skips(t, before.CheckpointSequence)
+	}
 	if t.Event == domain.EventLose && (t.Loss == domain.LossDied || t.Loss == domain.LossExpired && !t.Excused) {
 		c.deaths[t.WorkloadID]++
 	}
@@ -292,6 +297,18 @@ func (c *checker) assigned(t *domain.Transition) {
 func (c *checker) runsOn(id domain.WorkerID, runs int) {
 	if runs > slots {
 		c.fail("I6", "%s has %d runs, and %d slots", id, runs, slots)
+	}
+}
+
+// skips notes that a run continues from an older checkpoint than the newest, so it has done less than
+// the number of the newest says. Only a damaged one may be skipped.
+func (c *checker) skips(t *domain.Transition, newest int64) {
+	if c.w.damaged[t.WorkloadID] != newest {
+		c.fail("I9", "checkpoint %d of %s was skipped, and is sound", newest, t.WorkloadID)
+	}
+	if c.skipped[t.WorkloadID] != newest {
+		c.skipped[t.WorkloadID] = newest
+		c.inherited[t.WorkloadID] += t.CheckpointSequence - newest
 	}
 }
 

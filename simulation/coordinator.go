@@ -22,7 +22,7 @@ func (w *World) newCoordinator() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Erasure = inSmallBatches{s.Erasure}
+	s.Erasure, s.Checkpoints = inSmallBatches{s.Erasure}, decaying{s.Checkpoints, w}
 	if !w.backend.Opaque {
 		s = w.faultyStores(s)
 	}

@@ -104,6 +104,23 @@ func (s checkpoints) Save(
 	})
 }
 
+// decaying is a CheckpointStore on a disk that damages checkpoints.
+type decaying struct {
+	ports.CheckpointStore
+	w *World
+}
+
+// Load returns other bytes in place of those of a damaged checkpoint.
+func (s decaying) Load(
+	ctx context.Context, id domain.WorkloadID, sequence int64,
+) (domain.Checkpoint, []byte, error) {
+	c, data, err := s.CheckpointStore.Load(ctx, id, sequence)
+	if err == nil && sequence == s.w.damaged[id] {
+		data = append([]byte("damaged "), data...)
+	}
+	return c, data, err
+}
+
 // queue is a QueueStore with faults.
 type queue struct {
 	ports.QueueStore

@@ -199,6 +199,16 @@ func (w *World) Journey() {
 	w.runner(lost).frozenUntil = w.Now().Add(30 * time.Second)
 	w.wait(25 * time.Second)
 
+	// The newest checkpoint of a workload is damaged, and its worker crashes.
+	damaged := w.submitScript("damaged", scriptInput{Steps: 8}, 0)
+	w.rounds(4)
+	k := w.runner(damaged)
+	if found, err := w.stores.Workloads.GetAny(context.Background(), damaged); err == nil && len(found) == 1 {
+		w.damaged = map[domain.WorkloadID]int64{damaged: found[0].CheckpointSequence}
+	}
+	w.replaceWorker(k, "crash")
+	w.rounds(8)
+
 	w.deletion()
 }
 

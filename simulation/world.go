@@ -106,7 +106,8 @@ type World struct {
 	acknowledged []domain.WorkloadID // workloads whose submission was acknowledged
 	requiredTag  map[domain.WorkloadID]string
 	inputs       map[domain.WorkloadID]scriptInput
-	alone        map[domain.WorkloadID]bool // see runsAlone
+	alone        map[domain.WorkloadID]bool  // see runsAlone
+	damaged      map[domain.WorkloadID]int64 // the checkpoint of a workload that cannot be read
 	policy       domain.Policy
 	preemption   bool
 	keys         int       // the number of the last idempotency key
