@@ -56,7 +56,7 @@ func TestCleanReports_WhenOneReportIsNotJSON_KeepsTheOthers(t *testing.T) {
 }
 
 func TestCleanReports_WhenTheBodyCannotBeSplit_LeavesItToTheDecoder(t *testing.T) {
-	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{} {}`, `{"reports":[}`,
+	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{"reports":[}`,
 		`{"reports":[],}`, "\xff", `{"reports":[1 2]}`} {
 		var batch struct{ Reports []domain.Report }
 		clean, err := cleanReports([]byte(body))
@@ -68,6 +68,8 @@ func TestCleanReports_WhenTheBodyCannotBeSplit_LeavesItToTheDecoder(t *testing.T
 	clean, err := cleanReports([]byte(`{"reports":{"a":1},"x":[[2]]}`))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"reports":{"a":1},"x":[[2]]}`, string(clean))
+	_, err = cleanReports([]byte(`{} {}`))
+	assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), "something stands behind it")
 }
 
 func TestCleanReports_WhenThereAreTooMany_NeverDecodesThem(t *testing.T) {
