@@ -180,11 +180,9 @@ func (w workloads) GetBrief(
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	found := make([]domain.Workload, 0, len(ids))
-	for _, id := range ids {
-		if r := w.s.findLocked(customer, id); r != nil {
-			found = append(found, r.Workload.Brief().Clone())
-		}
+	found := w.collectLocked(ids, func(id domain.WorkloadID) *record { return w.s.findLocked(customer, id) })
+	for i := range found {
+		found[i] = found[i].Brief()
 	}
 	return found, nil
 }

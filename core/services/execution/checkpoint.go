@@ -114,7 +114,7 @@ func (r *run) begin(ctx context.Context) *saving {
 	r.agent.mu.Lock()
 	defer r.agent.mu.Unlock()
 	r.begun++
-	return &saving{run: r, ctx: ctx, begun: r.begun, reported: r.reported}
+	return &saving{run: r, ctx: ctx, reported: r.reported}
 }
 
 // save stores one checkpoint. One that the agent asked for carries the progress that the run has told

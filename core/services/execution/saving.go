@@ -13,13 +13,13 @@ import (
 // All saves of a run share one grace: otherwise a handler that learns of its end only from
 // Checkpoint would save for ever.
 type saving struct {
-	run   *run
-	ctx   context.Context //nolint:containedctx // the caller's
-	grace context.Context //nolint:containedctx // used after the caller's has ended
-	end   context.CancelFunc
-	// begun is that of the run at the moment when the state was taken, and reported when the progress was.
-	begun, reported int
-	pulls           bool // the agent asked for it, not the handler
+	run      *run
+	ctx      context.Context //nolint:containedctx // the caller's
+	grace    context.Context //nolint:containedctx // used after the caller's has ended
+	end      context.CancelFunc
+	reported int  // that of the run when the progress was told
+	pulls    bool // the agent asked for it, not the handler
+	begun    int  // if pulls: that of the run before the state was taken
 }
 
 // next returns the context of the next attempt, or an error that says why there is none.
