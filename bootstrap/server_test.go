@@ -123,16 +123,27 @@ func TestServers_OnOneDatabaseWithoutABus_WorkTogether(t *testing.T) {
 	}
 	var ids []string
 	for range 8 {
-		ids = append(ids, g.submit(len(ids)%2, sleeping(300)))
+		ids = append(ids, g.submit(len(ids)%2, sleeping(600_000)))
 	}
 	ranOn := map[string]int{}
 	for i, id := range ids {
-		w, err := g.clients[i%2].Wait(t.Context(), id, 30*time.Second)
-		require.NoError(t, err)
-		require.Equal(t, "COMPLETED", string(w.Status))
-		ranOn[*w.LastWorkerID]++
+		g.eventually(func() bool {
+			w, err := g.clients[i%2].Get(g.Context(), id)
+			if err != nil || w.Status != "RUNNING" {
+				return false
+			}
+			ranOn[*w.LastWorkerID]++
+			return true
+		}, "running")
 	}
 	assert.Equal(t, map[string]int{"server0-1": 4, "server1-1": 4}, ranOn, "each has four slots")
+	for i, id := range ids {
+		_, err := g.clients[i%2].Cancel(t.Context(), id, "", "")
+		require.NoError(t, err)
+		w, err := g.clients[1-i%2].Wait(t.Context(), id, 30*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, "CANCELLED", string(w.Status))
+	}
 }
 
 // TestServers_WithoutABus_HearOfEachOtherAtOnce submits at the server that does not lead, has the
