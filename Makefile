@@ -42,21 +42,30 @@ console: ## build the web console into adapters/console/dist, where it is commit
 test: ## every test, under the race detector
 	scripts/ensure-deps browser
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
+	@# Many packages wait for servers and processes most of the time, so that more run at once than there are processors.
 	NIYANTA_TEST_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ \
 	  NIYANTA_TEST_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_TEST_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt \
-	  NIYANTA_TEST_MODEL_SUMMARY=$(CURDIR)/bin/model.txt go test -race -timeout 20m ./...
+	  NIYANTA_TEST_MODEL_SUMMARY=$(CURDIR)/bin/model.txt go test -race -timeout 20m -p $$(($$(nproc) + 1)) ./...
 	@scripts/contract-table bin/contract-table.*
-	@# Simulation and crash points have run among the rest, as samples; without the detector, which one thread has no use for, they come much farther.
-	@NIYANTA_TEST_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
-	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 -sample 4 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
-	@go -C deploy/kubernetes test ./... >bin/kubernetes.log || { cat bin/kubernetes.log; exit 1; }
-	@scripts/python smoke
+	@$(MAKE) --no-print-directory -j 2 .test-simulation .test-crashpoints .test-kubernetes .test-python
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/model.txt bin/simulation.txt bin/chaos.txt
+
+# Simulation and crash points have run among the rest, as samples; without the detector, which one thread has no use for,
+# they come much farther.
+.test-simulation:
+	@NIYANTA_TEST_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
+.test-crashpoints:
+	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 -sample 4 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
+.test-kubernetes:
+	@go -C deploy/kubernetes test ./... >bin/kubernetes.log || { cat bin/kubernetes.log; exit 1; }
+.test-python:
+	@scripts/python smoke
 
 test-all: test ## and whole what `make test` tries only in part: crash points, random sequences, simulation, chaos, upgrades, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory python
 	$(MAKE) --no-print-directory conformance
+	$(MAKE) --no-print-directory pooler
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory model
 	$(MAKE) --no-print-directory alike
@@ -70,6 +79,10 @@ test-all: test ## and whole what `make test` tries only in part: crash points, r
 python: ## the Python SDK: types, tests with real workers on each store, wheel and sdist (ten minutes)
 	scripts/ensure-deps
 	scripts/python all
+
+pooler: ## every contract suite of the storage behind pgbouncer (minutes)
+	scripts/ensure-deps
+	go test ./adapters/postgres -run BehindAPooler -timeout 30m -count=1 -whole
 
 python-figures: ## how long recovery from the end of a Python worker takes with every default in force, and its throughput (minutes)
 	scripts/ensure-deps
@@ -232,4 +245,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console console-scale chaos upgrade recovery cycles noisy streams retention large-checkpoints explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify sbom portable python python-figures conformance pooler .test-simulation .test-crashpoints .test-kubernetes .test-python bench bench-peers capacity profile sim defects crashpoints model alike browser console console-scale chaos upgrade recovery cycles noisy streams retention large-checkpoints explain plots fuzz trace clean

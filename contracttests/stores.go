@@ -37,6 +37,18 @@ func RunStores(t *testing.T, adapter string, open func(t *testing.T) StoreHarnes
 	}
 }
 
+// RunSomeStores runs each nth case of every suite.
+func RunSomeStores(t *testing.T, adapter string, n int, open func(t *testing.T) StoreHarness) {
+	t.Helper()
+	for _, s := range StoreSuites() {
+		var some []Case[StoreHarness]
+		for i := 0; i < len(s.Cases); i += n {
+			some = append(some, s.Cases[i])
+		}
+		t.Run(s.Port, func(t *testing.T) { Run(t, s.Port, adapter, some, open) })
+	}
+}
+
 // StoreSuite is the suite of one store port.
 type StoreSuite struct {
 	Port  string

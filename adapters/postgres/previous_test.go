@@ -13,7 +13,8 @@ import (
 	"github.com/niyanta/niyanta/contracttests/previous"
 )
 
-var whole = flag.Bool("whole", false, "run the contract suite of the previous version on this schema (minutes)")
+var whole = flag.Bool("whole", false,
+	"run the contract suite of the previous version on this schema, and all of this one behind a pooler (minutes)")
 
 // Coordinators of the previous version go on while new ones run, on the schema of the new ones.
 func TestPrevious_OnThisSchema_KeepsItsContracts(t *testing.T) {

@@ -29,8 +29,16 @@ type Postgres struct {
 	mu       sync.Mutex
 	server   *process
 	template string
+	shape    string   // of the template
+	free     []string // databases like the template
 	n        atomic.Int64
+
+	managing sync.Mutex
+	manager  *pgx.Conn
 }
+
+// queryTimeout bounds what a test asks the server for.
+const queryTimeout = 5 * time.Minute
 
 var shared struct {
 	sync.Mutex
@@ -133,19 +141,38 @@ func (p *Postgres) SocketURL(database string) string {
 
 // run executes each statement by itself on a database.
 func (p *Postgres) run(ctx context.Context, database string, statements ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, p.SocketURL(database))
 	if err != nil {
 		return err
 	}
+	return errors.Join(execute(ctx, conn, statements), conn.Close(ctx))
+}
+
+func execute(ctx context.Context, conn *pgx.Conn, statements []string) error {
 	for _, s := range statements {
-		if _, eerr := conn.Exec(ctx, s, pgx.QueryExecModeSimpleProtocol); eerr != nil {
-			err = fmt.Errorf("%s: %w", s, eerr)
-			break
+		if _, err := conn.Exec(ctx, s, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
-	return errors.Join(err, conn.Close(ctx))
+	return nil
+}
+
+// manage executes statements about databases, over one connection: to connect takes longer than most of
+// them.
+func (p *Postgres) manage(statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+	defer cancel()
+	p.managing.Lock()
+	defer p.managing.Unlock()
+	if p.manager == nil || p.manager.Ping(ctx) != nil {
+		var err error
+		if p.manager, err = pgx.Connect(ctx, p.SocketURL("postgres")); err != nil {
+			return err
+		}
+	}
+	return execute(ctx, p.manager, statements)
 }
 
 // Exec executes statements on a database.
@@ -164,28 +191,32 @@ func (p *Postgres) MakeTemplate(prepare func(url string) error) error {
 		return err
 	}
 	p.template = name
-	return nil
+	return p.keep(context.Background(), name)
 }
 
-// Database makes a database from the template. It is dropped with the test.
+// Database returns a database like the template, for as long as the test runs.
 func (p *Postgres) Database(tb testing.TB) string {
 	tb.Helper()
-	return p.create(tb, " TEMPLATE "+p.template+" STRATEGY FILE_COPY")
+	name, ok := p.take()
+	if !ok {
+		name = p.name()
+		require.NoError(tb, p.manage("CREATE DATABASE "+name+" TEMPLATE "+p.template+" STRATEGY FILE_COPY"))
+	}
+	tb.Cleanup(func() { p.giveBack(tb, name) })
+	return name
 }
 
-// EmptyDatabase makes an empty database.
+// EmptyDatabase makes an empty database. It is dropped with the test.
 func (p *Postgres) EmptyDatabase(tb testing.TB) string {
 	tb.Helper()
-	return p.create(tb, "")
-}
-
-func (p *Postgres) create(tb testing.TB, options string) string {
-	tb.Helper()
-	name := fmt.Sprintf("t%d", p.n.Add(1))
-	p.Exec(tb, "postgres", "CREATE DATABASE "+name+options)
+	name := p.name()
+	require.NoError(tb, p.manage("CREATE DATABASE "+name))
 	tb.Cleanup(func() { p.Drop(tb, name) })
 	return name
 }
+
+// name returns a name that no database has had.
+func (p *Postgres) name() string { return fmt.Sprintf("t%d", p.n.Add(1)) }
 
 // Empty deletes all rows of a database but those of the tables to keep. It is several times faster
 // than a new database.
@@ -202,5 +233,5 @@ func (p *Postgres) Empty(tb testing.TB, database string, keep ...string) {
 // Drop drops a database before its test ends.
 func (p *Postgres) Drop(tb testing.TB, name string) {
 	tb.Helper()
-	p.Exec(tb, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+	require.NoError(tb, p.manage("DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"))
 }
