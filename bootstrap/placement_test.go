@@ -29,6 +29,24 @@ func (ans answer) reasons() []string {
 	return out
 }
 
+func TestPlacement_WhenWorkloadsOfItsLaneWereStarted_SaysHowLongTheyHadWaited(t *testing.T) {
+	a := newAPI(t, 1, func(c *Config) { c.WorkerSlots = 1 })
+	a.submit(sleepBody(300))
+	a.submit(sleepBody(60_000)) // waits for the first
+	behind := a.submit(sleepBody(0))
+	other := sleepBody(0)
+	other["priority"] = 9
+	beside := a.submit(other)
+	var usual map[string]any
+	require.Eventually(t, func() bool { // it is saved every few seconds
+		usual, _ = a.placement(behind).field("usual_wait").(map[string]any)
+		return usual != nil && usual["placed"] == 2.0
+	}, 20*time.Second, 20*time.Millisecond, "%v", usual)
+	assert.GreaterOrEqual(t, usual["p95_seconds"], 0.25)
+	assert.Less(t, usual["p50_seconds"], usual["p95_seconds"])
+	assert.Nil(t, a.placement(beside).field("usual_wait"), "it is in another lane")
+}
+
 func TestPlacement_OfAWaitingWorkload_NamesItsReason(t *testing.T) {
 	a := newAPI(t, 2, func(c *Config) { c.WorkerSlots = 1 })
 	with := func(ms int, hard map[string]any) map[string]any {

@@ -110,22 +110,24 @@ func insightCases() []Case[StoreHarness] {
 						"u": {Placed: 4, Last: last}},
 					Customers: map[domain.CustomerID]domain.PlacementRate{acme: {Placed: 7, Busy: 1_500_000}},
 					Waits:     map[domain.Tier]domain.Waits{domain.TierFree: {0: 1, 40: 6}, domain.TierPremium: {7: 2}},
+					Lanes:     map[domain.LaneID]domain.Waits{"a/t#0@5": {3: 1}, "b/u@5": {0: 1, 40: 6}},
 				}
 				require.NoError(t, a.Insight.SaveThroughput(t.Context(), saved))
 				saved.Types["t"] = domain.PlacementRate{Placed: 99} // not aliased
-				saved.Waits[domain.TierPremium][7] = 99
+				saved.Waits[domain.TierPremium][7], saved.Lanes["b/u@5"][40] = 99, 99
 				p, err = b.Insight.Throughput(t.Context())
 				require.NoError(t, err)
 				saved.Types["t"] = domain.PlacementRate{Placed: 3, Busy: 7, Last: last}
-				saved.Waits[domain.TierPremium][7] = 2
+				saved.Waits[domain.TierPremium][7], saved.Lanes["b/u@5"][40] = 2, 6
 				require.Equal(t, saved, p)
 				p.Customers[acme] = domain.PlacementRate{Placed: 99}
-				p.Waits[domain.TierPremium][7] = 99
+				p.Waits[domain.TierPremium][7], p.Lanes["b/u@5"][40] = 99, 99
 				next := domain.Throughput{
 					At: saved.At.Add(time.Minute), Window: time.Second,
 					Types:     map[string]domain.PlacementRate{"u": {Placed: 1, Last: last}},
 					Customers: map[domain.CustomerID]domain.PlacementRate{rival: {Placed: 1}},
 					Waits:     map[domain.Tier]domain.Waits{domain.TierFree: {3: 1}},
+					Lanes:     map[domain.LaneID]domain.Waits{"b/u@5": {1: 1}},
 				}
 				require.NoError(t, b.Insight.SaveThroughput(t.Context(), next))
 				p, err = a.Insight.Throughput(t.Context())

@@ -221,6 +221,11 @@ type Placement struct {
 	Reasons []PlacementReason `json:"reasons"`
 	Status  Status            `json:"status"`
 
+	// UsualWait is how long workloads of its lane had waited that were placed lately: those of the
+	// same customer, type, priority, rules of affinity and resources. Nil if it does not wait, or
+	// nothing was measured.
+	UsualWait *Waited `json:"usual_wait,omitempty"`
+
 	// Waiting: PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it.
 	Waiting bool `json:"waiting"`
 

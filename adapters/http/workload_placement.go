@@ -29,7 +29,7 @@ func placementOut(p *insight.Explanation) gen.Placement {
 		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
 		Waiting: p.Waiting, Position: opt(p.Position), PositionEstimated: p.Estimated, Placeable: p.Placeable,
 		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
-		Reasons: mapSlice(p.Reasons, reasonOut),
+		UsualWait: waitedOut(p.Waited, p.Window), Reasons: mapSlice(p.Reasons, reasonOut),
 	}
 }
 

@@ -86,9 +86,15 @@ func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 }
 
 func cloneThroughput(p domain.Throughput) domain.Throughput {
-	p.Types, p.Customers, p.Waits = maps.Clone(p.Types), maps.Clone(p.Customers), maps.Clone(p.Waits)
-	for tier, w := range p.Waits {
-		p.Waits[tier] = maps.Clone(w)
-	}
+	p.Types, p.Customers = maps.Clone(p.Types), maps.Clone(p.Customers)
+	p.Waits, p.Lanes = cloneWaits(p.Waits), cloneWaits(p.Lanes)
 	return p
+}
+
+func cloneWaits[K comparable](of map[K]domain.Waits) map[K]domain.Waits {
+	of = maps.Clone(of)
+	for key, w := range of {
+		of[key] = maps.Clone(w)
+	}
+	return of
 }

@@ -130,11 +130,17 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers, waits, waits_at)
-    VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb, $5::text::jsonb, $1::timestamptz)
+	lanes, err := json.Marshal(p.Lanes)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers, waits, waits_at, lanes, lanes_at)
+    VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb, $5::text::jsonb, $1::timestamptz,
+      $6::text::jsonb, $1::timestamptz)
  ON CONFLICT (one) DO UPDATE SET at = excluded.at, window_us = excluded.window_us, types = excluded.types,
-    customers = excluded.customers, waits = excluded.waits, waits_at = excluded.waits_at`,
-		p.At, p.Window.Microseconds(), string(types), string(customers), string(waits))
+    customers = excluded.customers, waits = excluded.waits, waits_at = excluded.waits_at,
+    lanes = excluded.lanes, lanes_at = excluded.lanes_at`,
+		p.At, p.Window.Microseconds(), string(types), string(customers), string(waits), string(lanes))
 	return err
 }
 
@@ -142,8 +148,8 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 	rows, err := query(ctx, i.s.pool, func(row pgx.CollectableRow) (p domain.Throughput, err error) {
 		var window int64
-		var types, customers, waits []byte
-		if err := row.Scan(&p.At, &window, &types, &customers, &waits); err != nil {
+		var types, customers, waits, lanes []byte
+		if err := row.Scan(&p.At, &window, &types, &customers, &waits, &lanes); err != nil {
 			return p, err
 		}
 		p.At, p.Window = p.At.UTC(), duration(window)
@@ -153,8 +159,13 @@ func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 		if err := json.Unmarshal(customers, &p.Customers); err != nil {
 			return p, err
 		}
-		return p, json.Unmarshal(waits, &p.Waits)
-	}, `SELECT at, window_us, types, customers, CASE WHEN waits_at = at THEN waits ELSE 'null' END FROM scheduling_pace`)
+		if err := json.Unmarshal(waits, &p.Waits); err != nil {
+			return p, err
+		}
+		return p, json.Unmarshal(lanes, &p.Lanes)
+	}, `SELECT at, window_us, types, customers, CASE WHEN waits_at = at THEN waits ELSE 'null' END,
+    CASE WHEN lanes_at = at THEN lanes ELSE 'null' END
+  FROM scheduling_pace`)
 	if err != nil || len(rows) == 0 {
 		return domain.Throughput{}, err
 	}

@@ -227,6 +227,7 @@ func TestExplained_WhenPartIsKnown_PrintsThatPart(t *testing.T) {
 	behind, unknown, next := waiting, waiting, waiting
 	behind.Position, behind.PositionEstimated, behind.EstimatedStartTime, behind.Confidence,
 		behind.Placeable = &place, true, &at, &sure, true
+	behind.UsualWait = &niyanta.Waited{P50Seconds: 0.75, P95Seconds: 61.4, Placed: 12}
 	behind.Reasons = []niyanta.PlacementReason{{Message: "2 workers full"}, {Message: "1 worker draining"}}
 	unknown.Placeable = true
 	one := 1
@@ -237,6 +238,7 @@ func TestExplained_WhenPartIsKnown_PrintsThatPart(t *testing.T) {
 	}{
 		{behind, [][2]string{
 			{"position", "about 10001"}, {"start", "about 2026-01-02 03:04:05 (confidence: low)"},
+			{"usual wait", "750ms, at most 1m1s for 95 of 100 (12 placed lately)"},
 			{"reasons", "2 workers full"}, {"", "1 worker draining"},
 		}},
 		{unknown, [][2]string{{"start", "unknown"}}},

@@ -46,6 +46,10 @@ func explained(p *niyanta.Placement) [][2]string {
 		start = "when a worker registers that can run it"
 	}
 	rows = append(rows, [2]string{"start", start})
+	if u := p.UsualWait; u != nil {
+		rows = append(rows, [2]string{"usual wait", fmt.Sprintf("%s, at most %s for 95 of 100 (%d placed lately)",
+			waitedFor(u.P50Seconds), waitedFor(u.P95Seconds), u.Placed)})
+	}
 	label := "reasons"
 	for _, r := range p.Reasons {
 		rows = append(rows, [2]string{label, r.Message})

@@ -15,7 +15,12 @@ type Throughput struct {
 	Customers map[CustomerID]PlacementRate
 	// Waits says how long the workloads of each tier had waited that were placed for the first time.
 	Waits map[Tier]Waits
+	// Lanes says the same of lanes: of MeasuredLanes at most, those with the most of them.
+	Lanes map[LaneID]Waits
 }
+
+// MeasuredLanes is of how many lanes a throughput says how long their workloads had waited.
+const MeasuredLanes = 1000
 
 // PlacementRate is the number of placements in a time.
 type PlacementRate struct {

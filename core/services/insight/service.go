@@ -58,6 +58,10 @@ type Explanation struct {
 	// known.
 	Start      time.Time
 	Confidence placement.Confidence
+	// Waited says how long the workloads of its lane had waited that were placed for the first time
+	// within Window, which ends now. It is empty if none of the lane were measured.
+	Waited domain.Waits
+	Window time.Duration
 	// Placeable reports whether some worker could run it.
 	Placeable bool
 	Reasons   []placement.Reason
@@ -96,6 +100,8 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	if !delayed {
 		out.Position, out.Estimated = ahead.All+1, ahead.Estimated
 	}
+	measured := fresh(snap.throughput, snap.Now)
+	out.Waited, out.Window = measured.Lanes[lane.ID], measured.Window
 	out.Start, out.Confidence = snap.estimate(snap.Now, &lane, &w, ahead)
 	return out, nil
 }

@@ -22,8 +22,17 @@ func (s *Service) Usages(
 // the window that ends now. It is empty while no leader has measured any.
 func (s *Service) Waits(ctx context.Context) (of map[domain.Tier]domain.Waits, window time.Duration, err error) {
 	t, err := s.deps.Insight.Throughput(ctx)
-	if err != nil || s.deps.Clock.Now().Sub(t.At) > placement.ThroughputLifetime {
+	if err != nil {
 		return nil, 0, err
 	}
+	t = fresh(t, s.deps.Clock.Now())
 	return t.Waits, t.Window, nil
+}
+
+// fresh returns the throughput, or an empty one if no leader has measured it lately.
+func fresh(t domain.Throughput, now time.Time) domain.Throughput {
+	if now.Sub(t.At) > placement.ThroughputLifetime {
+		return domain.Throughput{}
+	}
+	return t
 }

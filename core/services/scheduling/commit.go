@@ -50,7 +50,7 @@ func (s *Service) commit(
 			Preferred: a.Preferred, Matched: a.Matched,
 		}
 		if p.First {
-			s.meter.waited(v.now, p.Tier, p.Waited)
+			s.meter.waited(v.now, p.Tier, a.Lane, p.Waited)
 		}
 		c.Placements = append(c.Placements, p)
 	}

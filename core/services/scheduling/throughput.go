@@ -1,7 +1,10 @@
 package scheduling
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -42,6 +45,7 @@ type bucket struct {
 	types     map[string]domain.PlacementRate
 	customers map[domain.CustomerID]domain.PlacementRate
 	waits     map[domain.Tier]domain.Waits
+	lanes     map[domain.LaneID]domain.Waits // at most domain.MeasuredLanes
 }
 
 // advance counts the time since the last cycle for the types and customers that were waiting then.
@@ -79,7 +83,7 @@ func (m *meter) bucket(now time.Time) *bucket {
 	if last := len(m.buckets) - 1; last < 0 || now.Sub(m.buckets[last].begin) >= throughputInterval {
 		m.buckets = append(m.buckets, bucket{
 			now, map[string]domain.PlacementRate{}, map[domain.CustomerID]domain.PlacementRate{},
-			map[domain.Tier]domain.Waits{},
+			map[domain.Tier]domain.Waits{}, map[domain.LaneID]domain.Waits{},
 		})
 	}
 	return &m.buckets[len(m.buckets)-1]
@@ -100,17 +104,39 @@ func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
 	b.customers[c] = b.customers[c].Add(count(m.waiting.customers[c]))
 }
 
-// waited counts how long a workload of a tier had waited that was placed for the first time.
-func (m *meter) waited(now time.Time, tier domain.Tier, d time.Duration) {
-	addWaits(m.bucket(now).waits, tier).Add(d)
+// waited counts how long a workload had waited that was placed for the first time.
+func (m *meter) waited(now time.Time, tier domain.Tier, lane domain.LaneID, d time.Duration) {
+	b := m.bucket(now)
+	addWaits(b.waits, tier).Add(d)
+	if b.lanes[lane] != nil || len(b.lanes) < domain.MeasuredLanes {
+		addWaits(b.lanes, lane).Add(d)
+	}
 }
 
-// addWaits returns the waits of a tier, to which more can be added.
-func addWaits(of map[domain.Tier]domain.Waits, tier domain.Tier) domain.Waits {
-	if of[tier] == nil {
-		of[tier] = domain.Waits{}
+// addWaits returns the waits of a key, to which more can be added.
+func addWaits[K comparable](of map[K]domain.Waits, key K) domain.Waits {
+	if of[key] == nil {
+		of[key] = domain.Waits{}
 	}
-	return of[tier]
+	return of[key]
+}
+
+// most returns the lanes with the most waits, at most domain.MeasuredLanes.
+func most(lanes map[domain.LaneID]domain.Waits) map[domain.LaneID]domain.Waits {
+	if len(lanes) <= domain.MeasuredLanes {
+		return lanes
+	}
+	counts := make(map[domain.LaneID]int, len(lanes))
+	for id, w := range lanes {
+		counts[id] = w.Count()
+	}
+	ids := slices.SortedFunc(maps.Keys(counts), func(a, b domain.LaneID) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for _, id := range ids[domain.MeasuredLanes:] {
+		delete(lanes, id)
+	}
+	return lanes
 }
 
 // throughput returns the sum of the window that ends now.
@@ -120,7 +146,7 @@ func (m *meter) throughput(now time.Time) domain.Throughput {
 	}
 	t := domain.Throughput{
 		At: now, Types: map[string]domain.PlacementRate{}, Customers: map[domain.CustomerID]domain.PlacementRate{},
-		Waits: map[domain.Tier]domain.Waits{},
+		Waits: map[domain.Tier]domain.Waits{}, Lanes: map[domain.LaneID]domain.Waits{},
 	}
 	if !m.since.IsZero() {
 		t.Window = min(now.Sub(m.since), throughputWindow)
@@ -135,7 +161,11 @@ func (m *meter) throughput(now time.Time) domain.Throughput {
 		for tier, w := range b.waits {
 			addWaits(t.Waits, tier).Merge(w)
 		}
+		for lane, w := range b.lanes {
+			addWaits(t.Lanes, lane).Merge(w)
+		}
 	}
+	t.Lanes = most(t.Lanes)
 	return t
 }
 

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { placement } from "../../api/queries";
 import type { Placement } from "../../api/types";
-import { ago, local, number } from "../../lib/format";
+import { ago, duration, local, number } from "../../lib/format";
 import { useSession } from "../../session";
 import { Loaded, useNow } from "../../ui/parts";
 import { Reason } from "../../ui/reason";
@@ -38,5 +38,9 @@ function sentence(p: Placement, now: number): string {
     const at = Date.parse(p.estimated_start_time);
     parts.push(`It may start at ${local(at)} (${ago(at, now)}${p.confidence ? `, confidence ${p.confidence}` : ""}).`);
   } else if (p.placeable) parts.push("There is nothing to estimate its start from.");
+  if (p.usual_wait) {
+    const { p50_seconds: half, p95_seconds: most } = p.usual_wait;
+    parts.push(`Workloads like it usually wait ${duration(half * 1000)}, and 95 of 100 at most ${duration(most * 1000)}.`);
+  }
   return parts.join(" ");
 }

@@ -19,7 +19,7 @@ T = TypeVar("T")
 __all__ = [
     "AffinityRules", "AffinityTerms", "AuditEvent", "CheckpointInfo", "Control", "Customer", "Event",
     "Limits", "LogLine", "Placement", "PlacementReason", "Resources", "Retried", "RetryBackoff",
-    "Status", "Submission", "SubmissionResult", "Submitted", "Usage", "Workload", "WorkloadConfig",
+    "Status", "Submission", "SubmissionResult", "Submitted", "Usage", "Waited", "Workload", "WorkloadConfig",
 ]
 
 
@@ -288,6 +288,17 @@ class PlacementReason:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waited:
+    """How long workloads had waited that were placed lately: as long at most did 50, 95 and 99 of 100 wait."""
+
+    window_seconds: float
+    placed: int
+    p50_seconds: float
+    p95_seconds: float
+    p99_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """Why a workload waits, and when it may start."""
 
@@ -300,6 +311,7 @@ class Placement:
     position: int | None = None
     estimated_start_time: datetime | None = None
     confidence: str | None = None
+    usual_wait: Waited | None = None
     worker_id: str | None = None
 
 
