@@ -1513,6 +1513,10 @@ type Placement struct {
 	Reasons []PlacementReason `json:"reasons"`
 	Status  Status            `json:"status"`
 
+	// UsualWait How long workloads of its lane had waited: those of the same customer, type, priority, rules of affinity and
+	// resources. Absent if it does not wait, none of them was placed lately, or 1,000 lanes had more of them.
+	UsualWait *Waited `json:"usual_wait,omitempty"`
+
 	// Waiting Whether it is PENDING or REDISTRIBUTING. In any other status only `worker_id` is set beside it
 	Waiting bool `json:"waiting"`
 

@@ -836,6 +836,89 @@ func (x *PlacementReason) GetWorkerIds() []string {
 	return nil
 }
 
+// Waited is how long the workloads had waited that were placed lately for the first time, within a
+// tenth. Absent if none was.
+type Waited struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far back they reach: 5 minutes, or less behind a change of the leader.
+	WindowSeconds *float64 `protobuf:"fixed64,1,opt,name=window_seconds,json=windowSeconds,proto3,oneof" json:"window_seconds,omitempty"`
+	// How many they are.
+	Placed *int64 `protobuf:"varint,2,opt,name=placed,proto3,oneof" json:"placed,omitempty"`
+	// As long at most did the half of them wait.
+	P50Seconds *float64 `protobuf:"fixed64,3,opt,name=p50_seconds,json=p50Seconds,proto3,oneof" json:"p50_seconds,omitempty"`
+	// As long at most did 95 of 100 wait.
+	P95Seconds *float64 `protobuf:"fixed64,4,opt,name=p95_seconds,json=p95Seconds,proto3,oneof" json:"p95_seconds,omitempty"`
+	// As long at most did 99 of 100 wait.
+	P99Seconds    *float64 `protobuf:"fixed64,5,opt,name=p99_seconds,json=p99Seconds,proto3,oneof" json:"p99_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waited) Reset() {
+	*x = Waited{}
+	mi := &file_niyanta_v1_common_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waited) ProtoMessage() {}
+
+func (x *Waited) ProtoReflect() protoreflect.Message {
+	mi := &file_niyanta_v1_common_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waited.ProtoReflect.Descriptor instead.
+func (*Waited) Descriptor() ([]byte, []int) {
+	return file_niyanta_v1_common_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Waited) GetWindowSeconds() float64 {
+	if x != nil && x.WindowSeconds != nil {
+		return *x.WindowSeconds
+	}
+	return 0
+}
+
+func (x *Waited) GetPlaced() int64 {
+	if x != nil && x.Placed != nil {
+		return *x.Placed
+	}
+	return 0
+}
+
+func (x *Waited) GetP50Seconds() float64 {
+	if x != nil && x.P50Seconds != nil {
+		return *x.P50Seconds
+	}
+	return 0
+}
+
+func (x *Waited) GetP95Seconds() float64 {
+	if x != nil && x.P95Seconds != nil {
+		return *x.P95Seconds
+	}
+	return 0
+}
+
+func (x *Waited) GetP99Seconds() float64 {
+	if x != nil && x.P99Seconds != nil {
+		return *x.P99Seconds
+	}
+	return 0
+}
+
 // Error says why a call failed. It is a detail of the status, and what REST answers as error.
 type Error struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -853,7 +936,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_niyanta_v1_common_proto_msgTypes[8]
+	mi := &file_niyanta_v1_common_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +948,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_niyanta_v1_common_proto_msgTypes[8]
+	mi := &file_niyanta_v1_common_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +961,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_niyanta_v1_common_proto_rawDescGZIP(), []int{8}
+	return file_niyanta_v1_common_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Error) GetCode() string {
@@ -1074,7 +1157,21 @@ const file_niyanta_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\b_workersB\n" +
 	"\n" +
-	"\b_message\"\xb8\x01\n" +
+	"\b_message\"\x91\x02\n" +
+	"\x06Waited\x12*\n" +
+	"\x0ewindow_seconds\x18\x01 \x01(\x01H\x00R\rwindowSeconds\x88\x01\x01\x12\x1b\n" +
+	"\x06placed\x18\x02 \x01(\x03H\x01R\x06placed\x88\x01\x01\x12$\n" +
+	"\vp50_seconds\x18\x03 \x01(\x01H\x02R\n" +
+	"p50Seconds\x88\x01\x01\x12$\n" +
+	"\vp95_seconds\x18\x04 \x01(\x01H\x03R\n" +
+	"p95Seconds\x88\x01\x01\x12$\n" +
+	"\vp99_seconds\x18\x05 \x01(\x01H\x04R\n" +
+	"p99Seconds\x88\x01\x01B\x11\n" +
+	"\x0f_window_secondsB\t\n" +
+	"\a_placedB\x0e\n" +
+	"\f_p50_secondsB\x0e\n" +
+	"\f_p95_secondsB\x0e\n" +
+	"\f_p99_seconds\"\xb8\x01\n" +
 	"\x05Error\x12\x17\n" +
 	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12\x1d\n" +
 	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12#\n" +
@@ -1100,7 +1197,7 @@ func file_niyanta_v1_common_proto_rawDescGZIP() []byte {
 	return file_niyanta_v1_common_proto_rawDescData
 }
 
-var file_niyanta_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_niyanta_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_niyanta_v1_common_proto_goTypes = []any{
 	(*AffinityRules)(nil),         // 0: niyanta.v1.AffinityRules
 	(*AffinityTerms)(nil),         // 1: niyanta.v1.AffinityTerms
@@ -1110,30 +1207,31 @@ var file_niyanta_v1_common_proto_goTypes = []any{
 	(*WorkloadList)(nil),          // 5: niyanta.v1.WorkloadList
 	(*Pagination)(nil),            // 6: niyanta.v1.Pagination
 	(*PlacementReason)(nil),       // 7: niyanta.v1.PlacementReason
-	(*Error)(nil),                 // 8: niyanta.v1.Error
-	nil,                           // 9: niyanta.v1.AffinityTerms.WorkerTagsEntry
-	nil,                           // 10: niyanta.v1.Resources.CustomEntry
-	nil,                           // 11: niyanta.v1.Workload.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Waited)(nil),                // 8: niyanta.v1.Waited
+	(*Error)(nil),                 // 9: niyanta.v1.Error
+	nil,                           // 10: niyanta.v1.AffinityTerms.WorkerTagsEntry
+	nil,                           // 11: niyanta.v1.Resources.CustomEntry
+	nil,                           // 12: niyanta.v1.Workload.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_niyanta_v1_common_proto_depIdxs = []int32{
 	1,  // 0: niyanta.v1.AffinityRules.hard_affinity:type_name -> niyanta.v1.AffinityTerms
 	1,  // 1: niyanta.v1.AffinityRules.soft_affinity:type_name -> niyanta.v1.AffinityTerms
 	1,  // 2: niyanta.v1.AffinityRules.anti_affinity:type_name -> niyanta.v1.AffinityTerms
-	9,  // 3: niyanta.v1.AffinityTerms.worker_tags:type_name -> niyanta.v1.AffinityTerms.WorkerTagsEntry
-	10, // 4: niyanta.v1.Resources.custom:type_name -> niyanta.v1.Resources.CustomEntry
-	11, // 5: niyanta.v1.Workload.labels:type_name -> niyanta.v1.Workload.LabelsEntry
+	10, // 3: niyanta.v1.AffinityTerms.worker_tags:type_name -> niyanta.v1.AffinityTerms.WorkerTagsEntry
+	11, // 4: niyanta.v1.Resources.custom:type_name -> niyanta.v1.Resources.CustomEntry
+	12, // 5: niyanta.v1.Workload.labels:type_name -> niyanta.v1.Workload.LabelsEntry
 	0,  // 6: niyanta.v1.Workload.affinity_rules:type_name -> niyanta.v1.AffinityRules
 	2,  // 7: niyanta.v1.Workload.resources:type_name -> niyanta.v1.Resources
 	4,  // 8: niyanta.v1.Workload.devices:type_name -> niyanta.v1.DeviceShare
-	12, // 9: niyanta.v1.Workload.created_at:type_name -> google.protobuf.Timestamp
-	12, // 10: niyanta.v1.Workload.run_at:type_name -> google.protobuf.Timestamp
-	12, // 11: niyanta.v1.Workload.scheduled_at:type_name -> google.protobuf.Timestamp
-	12, // 12: niyanta.v1.Workload.started_at:type_name -> google.protobuf.Timestamp
-	12, // 13: niyanta.v1.Workload.completed_at:type_name -> google.protobuf.Timestamp
-	12, // 14: niyanta.v1.Workload.updated_at:type_name -> google.protobuf.Timestamp
-	12, // 15: niyanta.v1.Workload.estimated_completion_time:type_name -> google.protobuf.Timestamp
-	12, // 16: niyanta.v1.Workload.archived_at:type_name -> google.protobuf.Timestamp
+	13, // 9: niyanta.v1.Workload.created_at:type_name -> google.protobuf.Timestamp
+	13, // 10: niyanta.v1.Workload.run_at:type_name -> google.protobuf.Timestamp
+	13, // 11: niyanta.v1.Workload.scheduled_at:type_name -> google.protobuf.Timestamp
+	13, // 12: niyanta.v1.Workload.started_at:type_name -> google.protobuf.Timestamp
+	13, // 13: niyanta.v1.Workload.completed_at:type_name -> google.protobuf.Timestamp
+	13, // 14: niyanta.v1.Workload.updated_at:type_name -> google.protobuf.Timestamp
+	13, // 15: niyanta.v1.Workload.estimated_completion_time:type_name -> google.protobuf.Timestamp
+	13, // 16: niyanta.v1.Workload.archived_at:type_name -> google.protobuf.Timestamp
 	3,  // 17: niyanta.v1.WorkloadList.workloads:type_name -> niyanta.v1.Workload
 	6,  // 18: niyanta.v1.WorkloadList.pagination:type_name -> niyanta.v1.Pagination
 	19, // [19:19] is the sub-list for method output_type
@@ -1158,13 +1256,14 @@ func file_niyanta_v1_common_proto_init() {
 	file_niyanta_v1_common_proto_msgTypes[6].OneofWrappers = []any{}
 	file_niyanta_v1_common_proto_msgTypes[7].OneofWrappers = []any{}
 	file_niyanta_v1_common_proto_msgTypes[8].OneofWrappers = []any{}
+	file_niyanta_v1_common_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_niyanta_v1_common_proto_rawDesc), len(file_niyanta_v1_common_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

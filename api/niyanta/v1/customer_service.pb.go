@@ -1119,89 +1119,6 @@ func (x *TierDepth) GetWaited() *Waited {
 	return nil
 }
 
-// Waited is how long the workloads had waited that were placed lately for the first time, within a
-// tenth. Absent if none was.
-type Waited struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// How far back they reach: 5 minutes, or less behind a change of the leader.
-	WindowSeconds *float64 `protobuf:"fixed64,1,opt,name=window_seconds,json=windowSeconds,proto3,oneof" json:"window_seconds,omitempty"`
-	// How many they are.
-	Placed *int64 `protobuf:"varint,2,opt,name=placed,proto3,oneof" json:"placed,omitempty"`
-	// As long at most did the half of them wait.
-	P50Seconds *float64 `protobuf:"fixed64,3,opt,name=p50_seconds,json=p50Seconds,proto3,oneof" json:"p50_seconds,omitempty"`
-	// As long at most did 95 of 100 wait.
-	P95Seconds *float64 `protobuf:"fixed64,4,opt,name=p95_seconds,json=p95Seconds,proto3,oneof" json:"p95_seconds,omitempty"`
-	// As long at most did 99 of 100 wait.
-	P99Seconds    *float64 `protobuf:"fixed64,5,opt,name=p99_seconds,json=p99Seconds,proto3,oneof" json:"p99_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Waited) Reset() {
-	*x = Waited{}
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Waited) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Waited) ProtoMessage() {}
-
-func (x *Waited) ProtoReflect() protoreflect.Message {
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Waited.ProtoReflect.Descriptor instead.
-func (*Waited) Descriptor() ([]byte, []int) {
-	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *Waited) GetWindowSeconds() float64 {
-	if x != nil && x.WindowSeconds != nil {
-		return *x.WindowSeconds
-	}
-	return 0
-}
-
-func (x *Waited) GetPlaced() int64 {
-	if x != nil && x.Placed != nil {
-		return *x.Placed
-	}
-	return 0
-}
-
-func (x *Waited) GetP50Seconds() float64 {
-	if x != nil && x.P50Seconds != nil {
-		return *x.P50Seconds
-	}
-	return 0
-}
-
-func (x *Waited) GetP95Seconds() float64 {
-	if x != nil && x.P95Seconds != nil {
-		return *x.P95Seconds
-	}
-	return 0
-}
-
-func (x *Waited) GetP99Seconds() float64 {
-	if x != nil && x.P99Seconds != nil {
-		return *x.P99Seconds
-	}
-	return 0
-}
-
 type TypeDepth struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	WorkloadType *string                `protobuf:"bytes,1,opt,name=workload_type,json=workloadType,proto3,oneof" json:"workload_type,omitempty"`
@@ -1221,7 +1138,7 @@ type TypeDepth struct {
 
 func (x *TypeDepth) Reset() {
 	*x = TypeDepth{}
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1150,7 @@ func (x *TypeDepth) String() string {
 func (*TypeDepth) ProtoMessage() {}
 
 func (x *TypeDepth) ProtoReflect() protoreflect.Message {
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1163,7 @@ func (x *TypeDepth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypeDepth.ProtoReflect.Descriptor instead.
 func (*TypeDepth) Descriptor() ([]byte, []int) {
-	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{16}
+	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TypeDepth) GetWorkloadType() string {
@@ -1307,7 +1224,7 @@ type Unplaceable struct {
 
 func (x *Unplaceable) Reset() {
 	*x = Unplaceable{}
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[17]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1236,7 @@ func (x *Unplaceable) String() string {
 func (*Unplaceable) ProtoMessage() {}
 
 func (x *Unplaceable) ProtoReflect() protoreflect.Message {
-	mi := &file_niyanta_v1_customer_service_proto_msgTypes[17]
+	mi := &file_niyanta_v1_customer_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1249,7 @@ func (x *Unplaceable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unplaceable.ProtoReflect.Descriptor instead.
 func (*Unplaceable) Descriptor() ([]byte, []int) {
-	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{17}
+	return file_niyanta_v1_customer_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Unplaceable) GetQueueDepth() int64 {
@@ -1361,7 +1278,7 @@ var File_niyanta_v1_customer_service_proto protoreflect.FileDescriptor
 const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\n" +
 	"!niyanta/v1/customer_service.proto\x12\n" +
-	"niyanta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18niyanta/v1/options.proto\"\x14\n" +
+	"niyanta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17niyanta/v1/common.proto\x1a\x18niyanta/v1/options.proto\"\x14\n" +
 	"\x12GetCustomerRequest\"\xce\x05\n" +
 	"\rCustomerUsage\x12$\n" +
 	"\vcustomer_id\x18\x01 \x01(\tH\x00R\n" +
@@ -1509,21 +1426,7 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\x12_running_workloadsB\x13\n" +
 	"\x11_oldest_queued_atB\x16\n" +
 	"\x14_oldest_wait_secondsB\t\n" +
-	"\a_waited\"\x91\x02\n" +
-	"\x06Waited\x12*\n" +
-	"\x0ewindow_seconds\x18\x01 \x01(\x01H\x00R\rwindowSeconds\x88\x01\x01\x12\x1b\n" +
-	"\x06placed\x18\x02 \x01(\x03H\x01R\x06placed\x88\x01\x01\x12$\n" +
-	"\vp50_seconds\x18\x03 \x01(\x01H\x02R\n" +
-	"p50Seconds\x88\x01\x01\x12$\n" +
-	"\vp95_seconds\x18\x04 \x01(\x01H\x03R\n" +
-	"p95Seconds\x88\x01\x01\x12$\n" +
-	"\vp99_seconds\x18\x05 \x01(\x01H\x04R\n" +
-	"p99Seconds\x88\x01\x01B\x11\n" +
-	"\x0f_window_secondsB\t\n" +
-	"\a_placedB\x0e\n" +
-	"\f_p50_secondsB\x0e\n" +
-	"\f_p95_secondsB\x0e\n" +
-	"\f_p99_seconds\"\xc2\x03\n" +
+	"\a_waited\"\xc2\x03\n" +
 	"\tTypeDepth\x12(\n" +
 	"\rworkload_type\x18\x01 \x01(\tH\x00R\fworkloadType\x88\x01\x01\x12$\n" +
 	"\vqueue_depth\x18\x02 \x01(\x03H\x01R\n" +
@@ -1563,7 +1466,7 @@ func file_niyanta_v1_customer_service_proto_rawDescGZIP() []byte {
 	return file_niyanta_v1_customer_service_proto_rawDescData
 }
 
-var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_niyanta_v1_customer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*GetCustomerRequest)(nil),      // 0: niyanta.v1.GetCustomerRequest
 	(*CustomerUsage)(nil),           // 1: niyanta.v1.CustomerUsage
@@ -1580,31 +1483,31 @@ var file_niyanta_v1_customer_service_proto_goTypes = []any{
 	(*GetQueueDepthRequest)(nil),    // 12: niyanta.v1.GetQueueDepthRequest
 	(*QueueDepth)(nil),              // 13: niyanta.v1.QueueDepth
 	(*TierDepth)(nil),               // 14: niyanta.v1.TierDepth
-	(*Waited)(nil),                  // 15: niyanta.v1.Waited
-	(*TypeDepth)(nil),               // 16: niyanta.v1.TypeDepth
-	(*Unplaceable)(nil),             // 17: niyanta.v1.Unplaceable
-	(*timestamppb.Timestamp)(nil),   // 18: google.protobuf.Timestamp
+	(*TypeDepth)(nil),               // 15: niyanta.v1.TypeDepth
+	(*Unplaceable)(nil),             // 16: niyanta.v1.Unplaceable
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*Waited)(nil),                  // 18: niyanta.v1.Waited
 }
 var file_niyanta_v1_customer_service_proto_depIdxs = []int32{
 	2,  // 0: niyanta.v1.CustomerUsage.limits:type_name -> niyanta.v1.CustomerLimits
 	3,  // 1: niyanta.v1.CustomerUsage.retention:type_name -> niyanta.v1.RetentionDays
 	4,  // 2: niyanta.v1.CustomerUsage.usage:type_name -> niyanta.v1.CustomerUsageFigures
-	18, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
-	18, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
+	17, // 3: niyanta.v1.CustomerUsage.suspended_at:type_name -> google.protobuf.Timestamp
+	17, // 4: niyanta.v1.CustomerUsage.created_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: niyanta.v1.CustomerUsage.deleting:type_name -> niyanta.v1.DeletionProgress
-	18, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
+	17, // 6: niyanta.v1.DeletionProgress.since:type_name -> google.protobuf.Timestamp
 	8,  // 7: niyanta.v1.CustomerStats.summary:type_name -> niyanta.v1.StatsSummary
 	9,  // 8: niyanta.v1.CustomerStats.by_day:type_name -> niyanta.v1.DayStats
 	10, // 9: niyanta.v1.CustomerStats.by_hour:type_name -> niyanta.v1.HourStats
 	11, // 10: niyanta.v1.CustomerStats.by_workload_type:type_name -> niyanta.v1.TypeStats
-	18, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
-	18, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	17, // 11: niyanta.v1.HourStats.hour:type_name -> google.protobuf.Timestamp
+	17, // 12: niyanta.v1.QueueDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
 	14, // 13: niyanta.v1.QueueDepth.by_tier:type_name -> niyanta.v1.TierDepth
-	16, // 14: niyanta.v1.QueueDepth.by_workload_type:type_name -> niyanta.v1.TypeDepth
-	18, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
-	15, // 16: niyanta.v1.TierDepth.waited:type_name -> niyanta.v1.Waited
-	18, // 17: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
-	17, // 18: niyanta.v1.TypeDepth.unplaceable:type_name -> niyanta.v1.Unplaceable
+	15, // 14: niyanta.v1.QueueDepth.by_workload_type:type_name -> niyanta.v1.TypeDepth
+	17, // 15: niyanta.v1.TierDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	18, // 16: niyanta.v1.TierDepth.waited:type_name -> niyanta.v1.Waited
+	17, // 17: niyanta.v1.TypeDepth.oldest_queued_at:type_name -> google.protobuf.Timestamp
+	16, // 18: niyanta.v1.TypeDepth.unplaceable:type_name -> niyanta.v1.Unplaceable
 	0,  // 19: niyanta.v1.CustomerService.GetCustomer:input_type -> niyanta.v1.GetCustomerRequest
 	6,  // 20: niyanta.v1.CustomerService.GetCustomerStats:input_type -> niyanta.v1.GetCustomerStatsRequest
 	12, // 21: niyanta.v1.CustomerService.GetQueueDepth:input_type -> niyanta.v1.GetQueueDepthRequest
@@ -1623,6 +1526,7 @@ func file_niyanta_v1_customer_service_proto_init() {
 	if File_niyanta_v1_customer_service_proto != nil {
 		return
 	}
+	file_niyanta_v1_common_proto_init()
 	file_niyanta_v1_options_proto_init()
 	file_niyanta_v1_customer_service_proto_msgTypes[1].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[2].OneofWrappers = []any{}
@@ -1639,14 +1543,13 @@ func file_niyanta_v1_customer_service_proto_init() {
 	file_niyanta_v1_customer_service_proto_msgTypes[14].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[15].OneofWrappers = []any{}
 	file_niyanta_v1_customer_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_niyanta_v1_customer_service_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_niyanta_v1_customer_service_proto_rawDesc), len(file_niyanta_v1_customer_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2714,7 +2714,11 @@ type Placement struct {
 	WorkerId *string `protobuf:"bytes,9,opt,name=worker_id,json=workerId,proto3,oneof" json:"worker_id,omitempty"`
 	// Reasons about the workload and its customer first, then those about workers, the most common
 	// first. Empty if it does not wait.
-	Reasons       []*PlacementReason `protobuf:"bytes,10,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Reasons []*PlacementReason `protobuf:"bytes,10,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// How long workloads of its lane had waited: those of the same customer, type, priority, rules of
+	// affinity and resources. Absent if it does not wait, none of them was placed lately, or 1,000
+	// lanes had more of them.
+	UsualWait     *Waited `protobuf:"bytes,11,opt,name=usual_wait,json=usualWait,proto3,oneof" json:"usual_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2815,6 +2819,13 @@ func (x *Placement) GetWorkerId() string {
 func (x *Placement) GetReasons() []*PlacementReason {
 	if x != nil {
 		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Placement) GetUsualWait() *Waited {
+	if x != nil {
+		return x.UsualWait
 	}
 	return nil
 }
@@ -3556,7 +3567,7 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"\x1bGetWorkloadPlacementRequest\x12,\n" +
 	"\vworkload_id\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02idH\x00R\n" +
 	"workloadId\x88\x01\x01B\x0e\n" +
-	"\f_workload_id\"\xc5\x04\n" +
+	"\f_workload_id\"\x8c\x05\n" +
 	"\tPlacement\x12$\n" +
 	"\vworkload_id\x18\x01 \x01(\tH\x00R\n" +
 	"workloadId\x88\x01\x01\x12\x1b\n" +
@@ -3571,7 +3582,9 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"\tplaceable\x18\b \x01(\bH\aR\tplaceable\x88\x01\x01\x12 \n" +
 	"\tworker_id\x18\t \x01(\tH\bR\bworkerId\x88\x01\x01\x125\n" +
 	"\areasons\x18\n" +
-	" \x03(\v2\x1b.niyanta.v1.PlacementReasonR\areasonsB\x0e\n" +
+	" \x03(\v2\x1b.niyanta.v1.PlacementReasonR\areasons\x126\n" +
+	"\n" +
+	"usual_wait\x18\v \x01(\v2\x12.niyanta.v1.WaitedH\tR\tusualWait\x88\x01\x01B\x0e\n" +
 	"\f_workload_idB\t\n" +
 	"\a_statusB\n" +
 	"\n" +
@@ -3583,7 +3596,8 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"\n" +
 	"_placeableB\f\n" +
 	"\n" +
-	"_worker_id\"\x96\x01\n" +
+	"_worker_idB\r\n" +
+	"\v_usual_wait\"\x96\x01\n" +
 	"\x1bStreamWorkloadStatusRequest\x12,\n" +
 	"\vworkload_id\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02idH\x00R\n" +
 	"workloadId\x88\x01\x01\x12'\n" +
@@ -3727,8 +3741,9 @@ var file_niyanta_v1_workload_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),          // 42: google.protobuf.Timestamp
 	(*Pagination)(nil),                     // 43: niyanta.v1.Pagination
 	(*PlacementReason)(nil),                // 44: niyanta.v1.PlacementReason
-	(*Workload)(nil),                       // 45: niyanta.v1.Workload
-	(*WorkloadList)(nil),                   // 46: niyanta.v1.WorkloadList
+	(*Waited)(nil),                         // 45: niyanta.v1.Waited
+	(*Workload)(nil),                       // 46: niyanta.v1.Workload
+	(*WorkloadList)(nil),                   // 47: niyanta.v1.WorkloadList
 }
 var file_niyanta_v1_workload_service_proto_depIdxs = []int32{
 	40, // 0: niyanta.v1.SubmitWorkloadRequest.affinity_rules:type_name -> niyanta.v1.AffinityRules
@@ -3771,49 +3786,50 @@ var file_niyanta_v1_workload_service_proto_depIdxs = []int32{
 	42, // 37: niyanta.v1.Checkpoint.created_at:type_name -> google.protobuf.Timestamp
 	42, // 38: niyanta.v1.Placement.estimated_start_time:type_name -> google.protobuf.Timestamp
 	44, // 39: niyanta.v1.Placement.reasons:type_name -> niyanta.v1.PlacementReason
-	42, // 40: niyanta.v1.LiveEvent.timestamp:type_name -> google.protobuf.Timestamp
-	36, // 41: niyanta.v1.StreamWorkloadStatusResponse.event:type_name -> niyanta.v1.LiveEvent
-	0,  // 42: niyanta.v1.WorkloadService.SubmitWorkload:input_type -> niyanta.v1.SubmitWorkloadRequest
-	2,  // 43: niyanta.v1.WorkloadService.SubmitWorkloads:input_type -> niyanta.v1.SubmitWorkloadsRequest
-	7,  // 44: niyanta.v1.WorkloadService.GetWorkload:input_type -> niyanta.v1.GetWorkloadRequest
-	8,  // 45: niyanta.v1.WorkloadService.ListWorkloads:input_type -> niyanta.v1.ListWorkloadsRequest
-	9,  // 46: niyanta.v1.WorkloadService.CancelWorkload:input_type -> niyanta.v1.CancelWorkloadRequest
-	11, // 47: niyanta.v1.WorkloadService.PauseWorkload:input_type -> niyanta.v1.PauseWorkloadRequest
-	12, // 48: niyanta.v1.WorkloadService.ResumeWorkload:input_type -> niyanta.v1.ResumeWorkloadRequest
-	13, // 49: niyanta.v1.WorkloadService.RetryWorkload:input_type -> niyanta.v1.RetryWorkloadRequest
-	15, // 50: niyanta.v1.WorkloadService.CheckpointWorkload:input_type -> niyanta.v1.CheckpointWorkloadRequest
-	16, // 51: niyanta.v1.WorkloadService.CancelWorkloads:input_type -> niyanta.v1.CancelWorkloadsRequest
-	20, // 52: niyanta.v1.WorkloadService.PauseWorkloads:input_type -> niyanta.v1.PauseWorkloadsRequest
-	21, // 53: niyanta.v1.WorkloadService.ResumeWorkloads:input_type -> niyanta.v1.ResumeWorkloadsRequest
-	22, // 54: niyanta.v1.WorkloadService.RetryWorkloads:input_type -> niyanta.v1.RetryWorkloadsRequest
-	23, // 55: niyanta.v1.WorkloadService.GetWorkloadLogs:input_type -> niyanta.v1.GetWorkloadLogsRequest
-	26, // 56: niyanta.v1.WorkloadService.GetWorkloadAudit:input_type -> niyanta.v1.GetWorkloadAuditRequest
-	30, // 57: niyanta.v1.WorkloadService.GetWorkloadCheckpoints:input_type -> niyanta.v1.GetWorkloadCheckpointsRequest
-	33, // 58: niyanta.v1.WorkloadService.GetWorkloadPlacement:input_type -> niyanta.v1.GetWorkloadPlacementRequest
-	35, // 59: niyanta.v1.WorkloadService.StreamWorkloadStatus:input_type -> niyanta.v1.StreamWorkloadStatusRequest
-	1,  // 60: niyanta.v1.WorkloadService.SubmitWorkload:output_type -> niyanta.v1.SubmitAnswer
-	4,  // 61: niyanta.v1.WorkloadService.SubmitWorkloads:output_type -> niyanta.v1.SubmitWorkloadsResponse
-	45, // 62: niyanta.v1.WorkloadService.GetWorkload:output_type -> niyanta.v1.Workload
-	46, // 63: niyanta.v1.WorkloadService.ListWorkloads:output_type -> niyanta.v1.WorkloadList
-	10, // 64: niyanta.v1.WorkloadService.CancelWorkload:output_type -> niyanta.v1.ControlAnswer
-	10, // 65: niyanta.v1.WorkloadService.PauseWorkload:output_type -> niyanta.v1.ControlAnswer
-	10, // 66: niyanta.v1.WorkloadService.ResumeWorkload:output_type -> niyanta.v1.ControlAnswer
-	14, // 67: niyanta.v1.WorkloadService.RetryWorkload:output_type -> niyanta.v1.RetryAnswer
-	10, // 68: niyanta.v1.WorkloadService.CheckpointWorkload:output_type -> niyanta.v1.ControlAnswer
-	18, // 69: niyanta.v1.WorkloadService.CancelWorkloads:output_type -> niyanta.v1.BulkAnswer
-	18, // 70: niyanta.v1.WorkloadService.PauseWorkloads:output_type -> niyanta.v1.BulkAnswer
-	18, // 71: niyanta.v1.WorkloadService.ResumeWorkloads:output_type -> niyanta.v1.BulkAnswer
-	18, // 72: niyanta.v1.WorkloadService.RetryWorkloads:output_type -> niyanta.v1.BulkAnswer
-	24, // 73: niyanta.v1.WorkloadService.GetWorkloadLogs:output_type -> niyanta.v1.Log
-	27, // 74: niyanta.v1.WorkloadService.GetWorkloadAudit:output_type -> niyanta.v1.GetWorkloadAuditResponse
-	31, // 75: niyanta.v1.WorkloadService.GetWorkloadCheckpoints:output_type -> niyanta.v1.GetWorkloadCheckpointsResponse
-	34, // 76: niyanta.v1.WorkloadService.GetWorkloadPlacement:output_type -> niyanta.v1.Placement
-	37, // 77: niyanta.v1.WorkloadService.StreamWorkloadStatus:output_type -> niyanta.v1.StreamWorkloadStatusResponse
-	60, // [60:78] is the sub-list for method output_type
-	42, // [42:60] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	45, // 40: niyanta.v1.Placement.usual_wait:type_name -> niyanta.v1.Waited
+	42, // 41: niyanta.v1.LiveEvent.timestamp:type_name -> google.protobuf.Timestamp
+	36, // 42: niyanta.v1.StreamWorkloadStatusResponse.event:type_name -> niyanta.v1.LiveEvent
+	0,  // 43: niyanta.v1.WorkloadService.SubmitWorkload:input_type -> niyanta.v1.SubmitWorkloadRequest
+	2,  // 44: niyanta.v1.WorkloadService.SubmitWorkloads:input_type -> niyanta.v1.SubmitWorkloadsRequest
+	7,  // 45: niyanta.v1.WorkloadService.GetWorkload:input_type -> niyanta.v1.GetWorkloadRequest
+	8,  // 46: niyanta.v1.WorkloadService.ListWorkloads:input_type -> niyanta.v1.ListWorkloadsRequest
+	9,  // 47: niyanta.v1.WorkloadService.CancelWorkload:input_type -> niyanta.v1.CancelWorkloadRequest
+	11, // 48: niyanta.v1.WorkloadService.PauseWorkload:input_type -> niyanta.v1.PauseWorkloadRequest
+	12, // 49: niyanta.v1.WorkloadService.ResumeWorkload:input_type -> niyanta.v1.ResumeWorkloadRequest
+	13, // 50: niyanta.v1.WorkloadService.RetryWorkload:input_type -> niyanta.v1.RetryWorkloadRequest
+	15, // 51: niyanta.v1.WorkloadService.CheckpointWorkload:input_type -> niyanta.v1.CheckpointWorkloadRequest
+	16, // 52: niyanta.v1.WorkloadService.CancelWorkloads:input_type -> niyanta.v1.CancelWorkloadsRequest
+	20, // 53: niyanta.v1.WorkloadService.PauseWorkloads:input_type -> niyanta.v1.PauseWorkloadsRequest
+	21, // 54: niyanta.v1.WorkloadService.ResumeWorkloads:input_type -> niyanta.v1.ResumeWorkloadsRequest
+	22, // 55: niyanta.v1.WorkloadService.RetryWorkloads:input_type -> niyanta.v1.RetryWorkloadsRequest
+	23, // 56: niyanta.v1.WorkloadService.GetWorkloadLogs:input_type -> niyanta.v1.GetWorkloadLogsRequest
+	26, // 57: niyanta.v1.WorkloadService.GetWorkloadAudit:input_type -> niyanta.v1.GetWorkloadAuditRequest
+	30, // 58: niyanta.v1.WorkloadService.GetWorkloadCheckpoints:input_type -> niyanta.v1.GetWorkloadCheckpointsRequest
+	33, // 59: niyanta.v1.WorkloadService.GetWorkloadPlacement:input_type -> niyanta.v1.GetWorkloadPlacementRequest
+	35, // 60: niyanta.v1.WorkloadService.StreamWorkloadStatus:input_type -> niyanta.v1.StreamWorkloadStatusRequest
+	1,  // 61: niyanta.v1.WorkloadService.SubmitWorkload:output_type -> niyanta.v1.SubmitAnswer
+	4,  // 62: niyanta.v1.WorkloadService.SubmitWorkloads:output_type -> niyanta.v1.SubmitWorkloadsResponse
+	46, // 63: niyanta.v1.WorkloadService.GetWorkload:output_type -> niyanta.v1.Workload
+	47, // 64: niyanta.v1.WorkloadService.ListWorkloads:output_type -> niyanta.v1.WorkloadList
+	10, // 65: niyanta.v1.WorkloadService.CancelWorkload:output_type -> niyanta.v1.ControlAnswer
+	10, // 66: niyanta.v1.WorkloadService.PauseWorkload:output_type -> niyanta.v1.ControlAnswer
+	10, // 67: niyanta.v1.WorkloadService.ResumeWorkload:output_type -> niyanta.v1.ControlAnswer
+	14, // 68: niyanta.v1.WorkloadService.RetryWorkload:output_type -> niyanta.v1.RetryAnswer
+	10, // 69: niyanta.v1.WorkloadService.CheckpointWorkload:output_type -> niyanta.v1.ControlAnswer
+	18, // 70: niyanta.v1.WorkloadService.CancelWorkloads:output_type -> niyanta.v1.BulkAnswer
+	18, // 71: niyanta.v1.WorkloadService.PauseWorkloads:output_type -> niyanta.v1.BulkAnswer
+	18, // 72: niyanta.v1.WorkloadService.ResumeWorkloads:output_type -> niyanta.v1.BulkAnswer
+	18, // 73: niyanta.v1.WorkloadService.RetryWorkloads:output_type -> niyanta.v1.BulkAnswer
+	24, // 74: niyanta.v1.WorkloadService.GetWorkloadLogs:output_type -> niyanta.v1.Log
+	27, // 75: niyanta.v1.WorkloadService.GetWorkloadAudit:output_type -> niyanta.v1.GetWorkloadAuditResponse
+	31, // 76: niyanta.v1.WorkloadService.GetWorkloadCheckpoints:output_type -> niyanta.v1.GetWorkloadCheckpointsResponse
+	34, // 77: niyanta.v1.WorkloadService.GetWorkloadPlacement:output_type -> niyanta.v1.Placement
+	37, // 78: niyanta.v1.WorkloadService.StreamWorkloadStatus:output_type -> niyanta.v1.StreamWorkloadStatusResponse
+	61, // [61:79] is the sub-list for method output_type
+	43, // [43:61] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_niyanta_v1_workload_service_proto_init() }
