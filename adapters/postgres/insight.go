@@ -134,7 +134,8 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers, waits, waits_at, lanes, lanes_at)
+	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers, waits, waits_at, lanes,
+    lanes_at)
     VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb, $5::text::jsonb, $1::timestamptz,
       $6::text::jsonb, $1::timestamptz)
  ON CONFLICT (one) DO UPDATE SET at = excluded.at, window_us = excluded.window_us, types = excluded.types,
