@@ -72,16 +72,26 @@ func runLoop(
 		if round.Wake != "" {
 			wake(round.Wake)
 		}
-		timer := time.NewTimer(round.Next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, round.Rest, nil) || !pause(ctx, round.Next-round.Rest, woken) {
 			return
-		case <-woken:
-		case <-timer.C:
 		}
-		timer.Stop()
 	}
+}
+
+// pause waits for d to pass or for woken. It returns false if ctx ends before.
+func pause(ctx context.Context, d time.Duration, woken <-chan struct{}) bool {
+	if d <= 0 && woken == nil {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-woken:
+	case <-timer.C:
+	}
+	return true
 }
 
 // trouble logs a failure that repeats: when it begins, and when it is over.

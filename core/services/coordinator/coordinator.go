@@ -106,6 +106,7 @@ type Coordinator struct {
 	Erasure     *erasure.Service
 
 	notifier ports.Notifier
+	clock    ports.Clock
 	large    bool // there may be large checkpoints
 }
 
@@ -189,7 +190,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Retention: s.Retention, Archive: archive, Observer: h.Observer, Clock: h.Clock, Leader: leader,
 		}),
 
-		notifier: sig.Notifier, large: h.Checkpoints != nil,
+		notifier: sig.Notifier, clock: h.Clock, large: h.Checkpoints != nil,
 	}
 }
 

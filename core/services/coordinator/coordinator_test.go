@@ -28,9 +28,16 @@ const (
 
 var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: acme, KeyID: "key_1"}
 
-type clock struct{ now time.Time }
+// clock is later by step whenever it is read.
+type clock struct {
+	now  time.Time
+	step time.Duration
+}
 
-func (c *clock) Now() time.Time { return c.now }
+func (c *clock) Now() time.Time {
+	c.now = c.now.Add(c.step)
+	return c.now
+}
 
 type ids struct{ n uint64 }
 
@@ -66,7 +73,7 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	p := &place{T: t, clock: &clock{time.Unix(1_700_000_000, 0)}, ids: &ids{}, notifier: memory.NewNotifier()}
+	p := &place{T: t, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{}, notifier: memory.NewNotifier()}
 	p.stores = memory.NewStore(p.clock).Stores()
 	return p
 }
@@ -137,6 +144,29 @@ func TestLoops_WhenElected_WakeTheOthersOnce(t *testing.T) {
 	assert.True(t, ls[sweeping].WokenBy(reason))
 	assert.False(t, ls[leading].WokenBy(reason), "it would wake itself for ever")
 	assert.Empty(t, p.tick(ls[leading]).Wake, "it was the leader before")
+}
+
+func TestLoops_AfterASchedulingCycle_RestAsLongAsItTook(t *testing.T) {
+	p := newPlace(t)
+	ls := loops(p.coordinator("a"))
+	p.tick(ls[leading])
+	for _, c := range []struct{ step, atLeast, atMost time.Duration }{
+		{0, 0, 0}, {100 * time.Microsecond, 100 * time.Microsecond, 2 * time.Millisecond},
+		{time.Second, 10 * time.Millisecond, 10 * time.Millisecond},
+	} {
+		p.clock.step = c.step
+		r := p.tick(ls[scheduling])
+		p.clock.step = 0
+		assert.GreaterOrEqual(t, r.Rest, c.atLeast)
+		assert.LessOrEqual(t, r.Rest, c.atMost)
+	}
+	for name, l := range ls {
+		if name != scheduling {
+			p.clock.step = time.Second / 10
+			assert.Zero(t, p.tick(l).Rest, name)
+			p.clock.step = 0
+		}
+	}
 }
 
 func TestLoops_WhenTheLeaderStepsDown_AnotherOneTakesOverAtOnce(t *testing.T) {

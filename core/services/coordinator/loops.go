@@ -21,6 +21,8 @@ const (
 	leaderInterval = 250 * time.Millisecond
 	// valuesInterval is how late the values of large checkpoints that are not used any more are deleted.
 	valuesInterval = 5 * time.Second
+	// maxRest bounds how long submissions and free slots gather for the next scheduling cycle.
+	maxRest = 10 * time.Millisecond
 	// errorPause keeps a scheduler that fails from spinning.
 	errorPause = 100 * time.Millisecond
 )
@@ -44,6 +46,8 @@ type Loop struct {
 type Round struct {
 	// Next is how long until the next round, unless something wakes the loop before.
 	Next time.Duration
+	// Rest is how long nothing wakes the loop: what would have woken it gathers for the next round.
+	Rest time.Duration
 	// Wake is the reason to wake the loops of this coordinator for; empty means not to.
 	Wake string
 }
@@ -86,8 +90,12 @@ func (c *Coordinator) lead(ctx context.Context) (Round, error) {
 	return r, err
 }
 
-// schedule places what waits. The next round is due when delayed work becomes eligible.
-func (c *Coordinator) schedule(ctx context.Context) (Round, error) {
+// schedule places what waits. The next round is due when delayed work becomes eligible. It rests as
+// long as it has taken. So under load fewer cycles place more workloads each, and an idle system
+// places what is submitted at once.
+func (c *Coordinator) schedule(ctx context.Context) (r Round, err error) {
+	begin := c.clock.Now()
+	defer func() { r.Rest = min(c.clock.Now().Sub(begin), maxRest, r.Next) }()
 	if _, err := c.Scheduler.Tick(ctx); err != nil {
 		return Round{Next: errorPause}, err
 	}
