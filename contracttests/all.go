@@ -139,10 +139,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"CreateKey": e(func(ctx context.Context) (any, error) {
 			return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme}, admin)
 		}),
-		"ByPrefix": func(ctx context.Context) error {
-			_, _, err := f.Keys.ByPrefix(ctx, "p")
-			return err
-		},
+		"ByPrefix": e(func(ctx context.Context) (any, error) { return f.Keys.ByPrefix(ctx, "p") }),
 		"ListKeys": e(func(ctx context.Context) (any, error) { return f.Keys.List(ctx, acme) }),
 		"Revoke":   func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key", admin) },
 		"CreateTicket": e(func(ctx context.Context) (any, error) {

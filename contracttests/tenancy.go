@@ -246,27 +246,30 @@ func tenancyCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeNotFound)
 			}},
 		{"a key is found by prefix and revoked",
-			"ByPrefix returns the key, revoked and expired ones included; Revoke again is a success",
+			"ByPrefix returns the keys in one read, revoked and expired ones included; Revoke again is a success",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1},
 				}, admin)
 				require.NoError(t, err)
-				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
+				got, usable, err := keyBy(t, h.Open().Keys, "p1")
 				require.NoError(t, err)
 				require.Equal(t, k, got)
 				require.Equal(t, domain.KeyForever, usable)
+				both, err := f.Keys.ByPrefix(t.Context(), "p1", "p0", "p1")
+				require.NoError(t, err)
+				require.Equal(t, []ports.FoundKey{{APIKey: k, Usable: domain.KeyForever}}, both)
 				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"}, admin)
 				requireCode(t, err, domain.CodeConflict)
 				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"}, admin)
 				requireCode(t, err, domain.CodeNotFound)
-				_, _, err = f.Keys.ByPrefix(t.Context(), "p3")
+				_, _, err = keyBy(t, f.Keys, "p3")
 				requireCode(t, err, domain.CodeNotFound)
 				requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1", admin), domain.CodeNotFound)
 				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9", admin), domain.CodeNotFound)
 				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1", admin))
-				first, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				first, usable, err := keyBy(t, f.Keys, "p1")
 				require.NoError(t, err)
 				require.False(t, first.RevokedAt.IsZero())
 				require.Zero(t, usable)
@@ -331,7 +334,7 @@ func tenancyCases() []Case[StoreHarness] {
 					Prefix: "po", Digest: [32]byte{7},
 				}, admin)
 				require.NoError(t, err)
-				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "po")
+				got, usable, err := keyBy(t, h.Open().Keys, "po")
 				require.NoError(t, err)
 				require.Equal(t, k, got)
 				require.Equal(t, domain.KeyForever, usable)
@@ -347,10 +350,10 @@ func tenancyCases() []Case[StoreHarness] {
 				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_op", Role: domain.RoleAdmin, Prefix: "pp"}, admin)
 				requireCode(t, err, domain.CodeConflict)
 				require.NoError(t, f.Keys.Revoke(t.Context(), "", "key_op", admin))
-				_, usable, err = f.Keys.ByPrefix(t.Context(), "po")
+				_, usable, err = keyBy(t, f.Keys, "po")
 				require.NoError(t, err)
 				require.Zero(t, usable)
-				_, usable, err = f.Keys.ByPrefix(t.Context(), "pa")
+				_, usable, err = keyBy(t, f.Keys, "pa")
 				require.NoError(t, err)
 				require.Equal(t, domain.KeyForever, usable)
 			}},
@@ -366,22 +369,22 @@ func tenancyCases() []Case[StoreHarness] {
 						Prefix: fmt.Sprint("past", i), ExpiresAt: past,
 					}, admin)
 					requireCode(t, err, domain.CodeInvalidInput)
-					_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
+					_, _, err = keyBy(t, f.Keys, fmt.Sprint("past", i))
 					requireCode(t, err, domain.CodeNotFound)
 				}
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour),
 				}, admin)
 				require.NoError(t, err)
-				_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				_, usable, err := keyBy(t, f.Keys, "p1")
 				require.NoError(t, err)
 				require.InDelta(t, time.Hour, usable, float64(time.Minute))
 				h.Advance(30 * time.Minute)
-				_, usable, err = f.Keys.ByPrefix(t.Context(), "p1")
+				_, usable, err = keyBy(t, f.Keys, "p1")
 				require.NoError(t, err)
 				require.InDelta(t, 30*time.Minute, usable, float64(time.Minute))
 				h.Advance(31 * time.Minute)
-				got, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				got, usable, err := keyBy(t, f.Keys, "p1")
 				require.NoError(t, err)
 				require.Equal(t, k, got, "expired ones are found")
 				require.Zero(t, usable)
@@ -408,4 +411,18 @@ func (f *fixture) config(workloadType string, id domain.ConfigID) domain.Workloa
 	})
 	require.NoError(f, err)
 	return c
+}
+
+// keyBy returns the key with a lookup prefix. CodeNotFound.
+func keyBy(t T, keys ports.KeyStore, prefix string) (domain.APIKey, time.Duration, error) {
+	t.Helper()
+	found, err := keys.ByPrefix(t.Context(), prefix)
+	switch {
+	case err != nil:
+		return domain.APIKey{}, 0, err
+	case len(found) == 0:
+		return domain.APIKey{}, 0, domain.NotFound("key")
+	}
+	require.Len(t, found, 1)
+	return found[0].APIKey, found[0].Usable, nil
 }

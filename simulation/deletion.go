@@ -79,8 +79,9 @@ func (c *checker) deleting(ctx context.Context, a *account, force bool) {
 			c.fail("I16", "the deletion of %s was not forced and began though %s is %s", a.id, id, s.Status)
 		}
 	}
-	if _, usable, err := c.w.stores.Keys.ByPrefix(ctx, a.keyPrefix()); err != nil || usable > 0 {
-		c.fail("I16", "the key of %s works for %s though the customer is being deleted (%v)", a.id, usable, err)
+	keys, err := c.w.stores.Keys.ByPrefix(ctx, a.keyPrefix())
+	if err != nil || len(keys) != 1 || keys[0].Usable > 0 {
+		c.fail("I16", "the key of %s works though the customer is being deleted: %v (%v)", a.id, keys, err)
 	}
 }
 

@@ -33,11 +33,13 @@ type knownKeys struct {
 	byPrefix map[string]domain.APIKey
 }
 
-func (k knownKeys) ByPrefix(_ context.Context, prefix string) (domain.APIKey, time.Duration, error) {
-	if key, ok := k.byPrefix[prefix]; ok {
-		return key, domain.KeyForever, nil
+func (k knownKeys) ByPrefix(_ context.Context, prefixes ...string) (found []ports.FoundKey, err error) {
+	for _, prefix := range prefixes {
+		if key, ok := k.byPrefix[prefix]; ok {
+			found = append(found, ports.FoundKey{APIKey: key, Usable: domain.KeyForever})
+		}
 	}
-	return domain.APIKey{}, 0, domain.NotFound("key")
+	return found, nil
 }
 
 type oneCustomer struct{ ports.CustomerStore }

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 type keys struct{ s *Store }
@@ -41,16 +41,19 @@ func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (d
 }
 
 // ByPrefix implements ports.KeyStore.
-func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
+func (k keys) ByPrefix(ctx context.Context, prefixes ...string) ([]ports.FoundKey, error) {
 	if err := ctx.Err(); err != nil {
-		return domain.APIKey{}, 0, err
+		return nil, err
 	}
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	if key := k.s.keys[prefix]; key != nil {
-		return *key, key.UsableFor(k.s.now()), nil
+	var found []ports.FoundKey
+	for _, prefix := range slices.Compact(slices.Sorted(slices.Values(prefixes))) {
+		if key := k.s.keys[prefix]; key != nil {
+			found = append(found, ports.FoundKey{APIKey: *key, Usable: key.UsableFor(k.s.now())})
+		}
 	}
-	return domain.APIKey{}, 0, domain.NotFound("key")
+	return found, nil
 }
 
 // List implements ports.KeyStore.

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 type keys struct{ s *Store }
@@ -59,14 +60,13 @@ func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (d
 }
 
 // ByPrefix implements ports.KeyStore.
-func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
-	var now time.Time
-	rows, err := query(ctx, k.s.pool, func(row pgx.CollectableRow) (key domain.APIKey, err error) {
-		err = row.Scan(keyTable.targets(&key, &now)...)
-		return key, err
-	}, "SELECT "+keyTable.names("k")+", niyanta_now() FROM api_keys k WHERE k.prefix = $1::text", prefix)
-	key, err := only(rows, err, domain.NotFound("key"))
-	return key, key.UsableFor(now), err
+func (k keys) ByPrefix(ctx context.Context, prefixes ...string) ([]ports.FoundKey, error) {
+	return query(ctx, k.s.pool, func(row pgx.CollectableRow) (found ports.FoundKey, err error) {
+		var now time.Time
+		err = row.Scan(keyTable.targets(&found.APIKey, &now)...)
+		found.Usable = found.UsableFor(now)
+		return found, err
+	}, "SELECT "+keyTable.names("k")+", niyanta_now() FROM api_keys k WHERE k.prefix = ANY($1::text[])", prefixes)
 }
 
 // List implements ports.KeyStore.

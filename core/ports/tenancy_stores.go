@@ -58,6 +58,13 @@ type ConfigStore interface {
 	Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error
 }
 
+// FoundKey is a key and for how long it may be used by the store's clock: 0 when it may not,
+// domain.KeyForever when it never expires.
+type FoundKey struct {
+	domain.APIKey
+	Usable time.Duration
+}
+
 // KeyStore keeps API keys, digests only. Operator keys belong to the empty customer. What a method
 // changes is recorded in the same transaction as an action of by; see AdminAuditStore.
 type KeyStore interface {
@@ -66,10 +73,9 @@ type KeyStore interface {
 	// expires_at when that is set and not in the future by the store's clock; CodeInvalidState while
 	// the customer is being deleted.
 	Create(ctx context.Context, k domain.APIKey, by domain.Admin) (domain.APIKey, error)
-	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for
-	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it
-	// never expires. CodeNotFound.
-	ByPrefix(ctx context.Context, prefix string) (k domain.APIKey, usable time.Duration, err error)
+	// ByPrefix returns the keys with those lookup prefixes in one read, in any order, revoked and
+	// expired ones included. A prefix that no key has is left out.
+	ByPrefix(ctx context.Context, prefixes ...string) ([]FoundKey, error)
 	// List returns the keys of a customer, or the operator keys if it is empty; oldest first,
 	// revoked ones included.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)

@@ -125,11 +125,44 @@ func (s *Service) key(ctx context.Context, prefix string) (domain.APIKey, error)
 // key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must
 // not be used.
 func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
-	k, usable, err := s.deps.Keys.ByPrefix(ctx, prefix)
-	if err == nil && usable <= 0 {
-		err = domain.NotFound("key")
+	read, err := s.lookups.Do(ctx, prefix)
+	if err != nil {
+		return domain.APIKey{}, 0, err
 	}
-	return k, min(usable, keyFor), err
+	k := read[0]
+	if k.Usable <= 0 {
+		return domain.APIKey{}, 0, domain.NotFound("key")
+	}
+	return k.APIKey, min(k.Usable, keyFor), nil
+}
+
+const (
+	// lookupBatch bounds the keys that are looked up together.
+	lookupBatch = 1000
+	// lookupTimeout bounds such a lookup. Others wait for it, so a connection that died silently
+	// must not hold it for long.
+	lookupTimeout = 5 * time.Second
+)
+
+// readKeys looks up the keys that are asked for at the same time with one read, and only one read is
+// in progress: anybody can ask for keys that do not exist, before he is authenticated. A key that
+// does not exist is not usable.
+func (s *Service) readKeys(ctx context.Context, prefixes []string) ([]ports.FoundKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := s.deps.Keys.ByPrefix(ctx, prefixes...)
+	if err != nil {
+		return nil, err
+	}
+	byPrefix := make(map[string]ports.FoundKey, len(found))
+	for _, k := range found {
+		byPrefix[k.Prefix] = k
+	}
+	out := make([]ports.FoundKey, len(prefixes))
+	for i, prefix := range prefixes {
+		out[i] = byPrefix[prefix]
+	}
+	return out, nil
 }
 
 // CreateKey creates a key and returns it with its secret, which is stored nowhere. k states its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,18 +24,20 @@ func (h *hand) Now() time.Time { return h.now }
 // slowKeys holds a read between the storage and the caller if the test says so.
 type slowKeys struct {
 	ports.KeyStore
+	reads   atomic.Int32 // how often it was asked
 	held    atomic.Bool
 	read    chan struct{} // receives one when the storage has answered a held read
 	release chan struct{}
 }
 
-func (k *slowKeys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
-	key, usable, err := k.KeyStore.ByPrefix(ctx, prefix)
+func (k *slowKeys) ByPrefix(ctx context.Context, prefixes ...string) ([]ports.FoundKey, error) {
+	k.reads.Add(1)
+	found, err := k.KeyStore.ByPrefix(ctx, prefixes...)
 	if k.held.Load() {
 		k.read <- struct{}{}
 		<-k.release
 	}
-	return key, usable, err
+	return found, err
 }
 
 // place is a storage with its clock.
@@ -236,4 +239,46 @@ func TestAllow_ForEveryRole_SaysWhatItsLimitIs(t *testing.T) {
 	require.Equal(t, 1000*time.Second, d.ResetAfter)
 	_, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer}, 1)
 	require.Error(t, err, "nobody's requests are not free of limits")
+}
+
+func TestAuthenticate_WhenManyUnknownKeysAreSent_LooksThemUpTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		s := p.coordinator(p.clock)
+		k := domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer}
+		_, cached, err := s.CreateKey(t.Context(), k, domain.Admin{KeyID: "key_admin"})
+		require.NoError(t, err)
+		p.requireWorks(s, cached)
+		_, fresh, err := s.CreateKey(t.Context(), k, domain.Admin{KeyID: "key_admin"})
+		require.NoError(t, err)
+		p.keys.reads.Store(0)
+
+		const strangers = 500
+		refused := make(chan error, strangers)
+		stranger := func(n int) {
+			_, err := s.Authenticate(t.Context(), k.Format([20]byte{byte(n), byte(n >> 8), 1}))
+			refused <- err
+		}
+		p.keys.held.Store(true)
+		go stranger(0)
+		<-p.keys.read
+		p.keys.held.Store(false)
+		for n := range strangers - 1 {
+			go stranger(n + 1)
+		}
+		works := make(chan error, 1)
+		go func() {
+			_, err := s.Authenticate(t.Context(), fresh)
+			works <- err
+		}()
+		synctest.Wait()
+		require.EqualValues(t, 1, p.keys.reads.Load(), "one lookup is in progress")
+		p.requireWorks(s, cached) // waits for none of them
+		close(p.keys.release)
+		for range strangers {
+			require.Equal(t, domain.CodeUnauthorized, domain.CodeOf(<-refused))
+		}
+		require.NoError(t, <-works)
+		require.EqualValues(t, 2, p.keys.reads.Load(), "those that waited were looked up together")
+	})
 }

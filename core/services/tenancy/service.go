@@ -6,6 +6,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/batching"
 )
 
 // Config holds the keys of the configuration. They work beside the stored operator keys.
@@ -43,15 +44,18 @@ type Service struct {
 	roles   domain.RoleNames
 	keyless string
 	cache   keyCache
+	lookups *batching.Committer[string, ports.FoundKey]
 }
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
-	return &Service{
+	s := &Service{
 		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...), roles: cfg.Roles,
 		keyless: cfg.Keyless,
 		cache:   keyCache{clock: deps.Clock},
 	}
+	s.lookups = batching.NewCommitter(lookupBatch, s.readKeys)
+	return s
 }
 
 // CreateCustomer stores a new customer. An empty id is replaced by a generated one.

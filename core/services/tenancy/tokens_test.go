@@ -22,9 +22,9 @@ type watchedKeyStore struct {
 	asked int
 }
 
-func (k *watchedKeyStore) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
+func (k *watchedKeyStore) ByPrefix(ctx context.Context, prefixes ...string) ([]ports.FoundKey, error) {
 	k.asked++
-	return k.KeyStore.ByPrefix(ctx, prefix)
+	return k.KeyStore.ByPrefix(ctx, prefixes...)
 }
 
 // provider verifies each token as it says. It counts how often it is asked.
