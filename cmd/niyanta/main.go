@@ -81,7 +81,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	if msg := err.Error(); msg != "" {
-		_, _ = fmt.Fprintln(stderr, "niyanta:", msg)
+		_, _ = fmt.Fprintln(stderr, "niyanta:", printable(msg))
 	}
 	var e *exit
 	if errors.As(err, &e) {

@@ -50,6 +50,12 @@ func TestDetails_OnATerminal_GoOnInTheirColumn(t *testing.T) {
 	out.Reset()
 	writeDetails(&out, [][2]string{{"error", "\x1b[31mred\u009b"}}, 0)
 	assert.Equal(t, "error  \uFFFD[31mred\uFFFD\n", out.String())
+	for _, mark := range "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" {
+		out.Reset()
+		writeDetails(&out, [][2]string{{"name", "a" + string(mark) + "b"}}, 0)
+		assert.Equal(t, "name  a\uFFFDb\n", out.String(), "%U", mark)
+	}
+	assert.Equal(t, "שלום, مرحبا, 你好\t\n", printable("שלום, مرحبا, 你好\t\n"), "text of any language stays")
 }
 
 func TestLists_AsJSON_HaveTheShapeOfTheAPI(t *testing.T) {
