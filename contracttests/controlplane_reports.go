@@ -350,6 +350,24 @@ func planeSessionCases() []Case[PlaneHarness] {
 				}, "the command")
 				require.Equal(t, []ports.Command{cmd}, got)
 			}},
+		{"an inventory is bounded",
+			"An inventory has at most MaxInventory items", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				beat := func(n int) error {
+					inventory := make([]ports.InventoryItem, n)
+					for i := range inventory {
+						inventory[i] = ports.InventoryItem{
+							WorkloadID: domain.WorkloadID(fmt.Sprint("wl_", i)), Generation: 1, State: ports.RunReporting,
+						}
+					}
+					_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: inventory})
+					return err
+				}
+				err := beat(ports.MaxInventory + 1)
+				requireCode(t, err, domain.CodeInvalidInput)
+				require.ErrorContains(t, err, fmt.Sprint("inventory: must be at most ", ports.MaxInventory, " items"))
+				require.NoError(t, beat(ports.MaxInventory))
+			}},
 		{"a heartbeat with an unknown state is refused",
 			"CodeInvalidInput for an inventory that names no workload or a state that is not known",
 			func(t T, h PlaneHarness) {

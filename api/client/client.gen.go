@@ -3400,7 +3400,7 @@ type ClientInterface interface {
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-	// The body has at most 16 MiB.
+	// The body has at most 16 MiB, one item at most 1 MiB.
 	//
 	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -3416,7 +3416,7 @@ type ClientInterface interface {
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-	// The body has at most 16 MiB.
+	// The body has at most 16 MiB, one item at most 1 MiB.
 	//
 	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -4884,7 +4884,7 @@ func (c *Client) SubmitWorkload(ctx context.Context, params *SubmitWorkloadParam
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 // does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-// The body has at most 16 MiB.
+// The body has at most 16 MiB, one item at most 1 MiB.
 //
 // An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 // submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -4910,7 +4910,7 @@ func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, params *SubmitWork
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 // does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-// The body has at most 16 MiB.
+// The body has at most 16 MiB, one item at most 1 MiB.
 //
 // An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 // submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -9853,7 +9853,7 @@ type ClientWithResponsesInterface interface {
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-	// The body has at most 16 MiB.
+	// The body has at most 16 MiB, one item at most 1 MiB.
 	//
 	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -9869,7 +9869,7 @@ type ClientWithResponsesInterface interface {
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-	// The body has at most 16 MiB.
+	// The body has at most 16 MiB, one item at most 1 MiB.
 	//
 	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -14440,7 +14440,7 @@ func (c *ClientWithResponses) SubmitWorkloadWithResponse(ctx context.Context, pa
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 // does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-// The body has at most 16 MiB.
+// The body has at most 16 MiB, one item at most 1 MiB.
 //
 // An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 // submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
@@ -14462,7 +14462,7 @@ func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Co
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
 // does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
-// The body has at most 16 MiB.
+// The body has at most 16 MiB, one item at most 1 MiB.
 //
 // An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
 // submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the

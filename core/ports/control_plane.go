@@ -23,7 +23,8 @@ type ControlPlane interface {
 	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker
 	// must do that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for
 	// an inventory that names no workload or a state that is not known. What a worker has in its
-	// hands takes its slot, whatever the store says of the workload (domain.Ending).
+	// hands takes its slot, whatever the store says of the workload (domain.Ending). An inventory has
+	// at most MaxInventory items.
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
 	// Poll returns commands for the session, waiting for the first one at most as long as wait.
 	// Commands are hints: they may be lost and repeated; what matters comes again with heartbeats
@@ -125,10 +126,17 @@ func (i *InventoryItem) Run() domain.RunID {
 	return domain.RunID{WorkloadID: i.WorkloadID, Generation: i.Generation}
 }
 
+// MaxInventory bounds the items of an inventory. A worker has at most domain.MaxSlots runs that take a
+// slot; the rest is for runs whose last report is not answered.
+const MaxInventory = 2 * domain.MaxSlots
+
 // Validate checks the session and the inventory.
 func (h Heartbeat) Validate() error {
 	if err := h.SessionRef.Validate(); err != nil {
 		return err
+	}
+	if len(h.Inventory) > MaxInventory {
+		return domain.Invalid("inventory", "must be at most %d items", MaxInventory)
 	}
 	for i := range h.Inventory {
 		if !domain.StorableID(h.Inventory[i].WorkloadID) {
