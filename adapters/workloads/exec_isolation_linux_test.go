@@ -112,23 +112,26 @@ func TestExec_GetsOnlyItsOwnDescriptors(t *testing.T) {
 }
 
 // escapes are programs that try to outlive their run. Each prints the pid of the process that is to
-// survive.
+// survive, and then has it in the file "said".
 var escapes = map[string]string{
-	"a child":                  `sleep 300 & echo $!`,
-	"a group of its own":       `set -m; sleep 300 & echo $!`,
-	"a session of its own":     `setsid sh -c 'echo $$; exec sleep 300' &`,
-	"an orphan":                `(setsid sh -c 'setsid sleep 300 & echo $!' &)`,
-	"one that ignores signals": `setsid sh -c 'trap "" HUP INT TERM; echo $$; while :; do sleep 1; done' &`,
-	"one that forks and ends":  `printf 'setsid sh "$0" & exit 0' > "$HOME/hop"; sh "$HOME/hop"; echo $$`,
+	"a child":                  `sleep 300 & echo $! | tee said`,
+	"a group of its own":       `set -m; sleep 300 & echo $! | tee said`,
+	"a session of its own":     `setsid sh -c 'echo $$ | tee said; exec sleep 300' &`,
+	"an orphan":                `(setsid sh -c 'setsid sleep 300 & echo $! | tee said' &)`,
+	"one that ignores signals": `setsid sh -c 'trap "" HUP INT TERM; echo $$ | tee said; while :; do sleep 1; done' &`,
+	"one that forks and ends":  `printf 'setsid sh "$0" & exit 0' > "$HOME/hop"; sh "$HOME/hop"; echo $$ | tee said`,
 }
 
 // hidden are programs of that kind that also hide their run: their environment does not name it.
 var hidden = map[string]string{
-	"a hidden session": `env -i setsid sh -c 'echo $$; exec sleep 300' &`,
-	"a hidden orphan":  `(env -i setsid sh -c 'setsid sleep 300 & echo $!' &)`,
+	"a hidden session": `env -i setsid sh -c 'echo $$ | tee said; exec sleep 300' &`,
+	"a hidden orphan":  `(env -i setsid sh -c 'setsid sleep 300 & echo $! | tee said' &)`,
 	"a hidden one that forks and ends": `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
-		env -i sh "$HOME/hop"; echo $$`,
+		env -i sh "$HOME/hop"; echo $$ | tee said`,
 }
+
+// untilSaid waits until a script of escapes has printed the pid.
+const untilSaid = "\nuntil [ -s said ]; do sleep 0.01; done"
 
 // ends are the ways in which a run ends. nil means that it ends by itself.
 var ends = map[string]error{"cancelled": ports.ErrCancelled, "fenced": ports.ErrFenced, "timed out": ports.ErrTimeout,
@@ -167,7 +170,7 @@ func outlive(t *testing.T, h *host, script string, cause error) {
 	if cause != nil {
 		script += "\nwait; while :; do sleep 1; done"
 	} else {
-		script += "\nsleep 0.2"
+		script += untilSaid
 	}
 	tk := shell(t, script)
 	go func() { _, err := run(ctx, w, tk, p); done <- err }()
@@ -206,7 +209,7 @@ func TestExec_WhenTheProcessIsTheWorkersOwn_HidingDoesNotHelpAndOrphansAreReaped
 			continue
 		}
 		trials = append(trials, trial{"none", "cancelled", name, script},
-			trial{"none", "by itself", name, script + "\nsleep 0.2"})
+			trial{"none", "by itself", name, script + untilSaid})
 	}
 	for _, c := range trials {
 		t.Run(c.users+", "+c.how+", "+c.name, func(t *testing.T) {
