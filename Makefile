@@ -42,10 +42,9 @@ console: ## build the web console into adapters/console/dist, where it is commit
 test: ## every test, under the race detector
 	scripts/ensure-deps browser
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
-	@# Many packages wait for servers and processes most of the time, so that more run at once than there are processors.
 	NIYANTA_TEST_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ \
 	  NIYANTA_TEST_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_TEST_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt \
-	  NIYANTA_TEST_MODEL_SUMMARY=$(CURDIR)/bin/model.txt go test -race -timeout 20m -p $$(($$(nproc) + 1)) ./...
+	  NIYANTA_TEST_MODEL_SUMMARY=$(CURDIR)/bin/model.txt go test -race -timeout 20m ./...
 	@scripts/contract-table bin/contract-table.*
 	@$(MAKE) --no-print-directory -j 2 .test-simulation .test-crashpoints .test-kubernetes .test-python
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/model.txt bin/simulation.txt bin/chaos.txt

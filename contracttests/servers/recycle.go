@@ -24,12 +24,14 @@ DO $$ DECLARE t text; filled bool; BEGIN
   FROM pg_sequences WHERE schemaname = 'public';
 END $$`
 	// toSeed makes the rows of all tables those of the template. Large tables are truncated: rows that
-	// were deleted would stay in them for a while.
+	// were deleted would stay in them for a while. So are those that have been analyzed: what the planner
+	// knows of a table goes with it.
 	toSeed = `DO $$ DECLARE t regclass; large text; BEGIN
  SET LOCAL session_replication_role = replica; -- foreign keys don't matter when everything goes
  SELECT string_agg(oid::regclass::text, ', ') INTO large FROM pg_class WHERE relkind = 'r'
-  AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 262144;
+  AND relnamespace = 'public'::regnamespace AND (pg_relation_size(oid) > 262144 OR reltuples >= 0);
  IF large <> '' THEN EXECUTE 'TRUNCATE ' || large || ' CASCADE'; END IF;
+ DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace);
  FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
   AND pg_relation_size(oid) > 0 LOOP
   EXECUTE 'DELETE FROM ' || t;
