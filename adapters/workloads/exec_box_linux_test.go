@@ -286,11 +286,11 @@ func TestBox_WhenAProgramLeavesProcesses_NoneSurvives(t *testing.T) {
 	// Without users and control groups, only the namespace ends them.
 	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "none", ExecLimits: "none"})
 	storm := `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
-		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$`
+		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$ | tee said`
 	for escape, script := range map[string]string{
 		"a storm": storm, "a hidden orphan": hidden["a hidden orphan"],
 		"a hidden hop":   hidden["a hidden one that forks and ends"],
-		"a stubborn one": `trap '' TERM INT HUP; echo $$`,
+		"a stubborn one": `trap '' TERM INT HUP; echo $$ | tee said`,
 	} {
 		for end, cause := range ends {
 			t.Run(escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })

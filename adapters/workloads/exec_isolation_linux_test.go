@@ -160,7 +160,8 @@ func TestExec_AsAUserOfItsOwn_HidingDoesNotHelp(t *testing.T) {
 	}
 }
 
-// outlive runs a script that tries to outlive its run.
+// outlive runs a script that tries to outlive its run. The script has what it prints in the file "said",
+// too, unless it is cancelled.
 func outlive(t *testing.T, h *host, script string, cause error) {
 	t.Helper()
 	w, p := &program{host: h}, &recorder{}
@@ -272,7 +273,7 @@ func TestExec_AsAUserOfItsOwn_AStormOfForksEndsWithItsRun(t *testing.T) {
 	requireRoot(t)
 	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecNamespaces: "none"})
 	storm := `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
-		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$`
+		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$ | tee said`
 	for range 5 {
 		outlive(t, h, storm, ports.ErrCancelled)
 		outlive(t, h, storm, nil)
