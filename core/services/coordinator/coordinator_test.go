@@ -153,6 +153,7 @@ func TestLoops_AfterASchedulingCycle_RestAsLongAsItTook(t *testing.T) {
 	for _, c := range []struct{ step, atLeast, atMost time.Duration }{
 		{0, 0, 0}, {100 * time.Microsecond, 100 * time.Microsecond, 2 * time.Millisecond},
 		{time.Second, 10 * time.Millisecond, 10 * time.Millisecond},
+		{-time.Second, 0, 0}, // the clock was set back: the next round must not come later
 	} {
 		p.clock.step = c.step
 		r := p.tick(ls[scheduling])

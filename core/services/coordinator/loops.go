@@ -95,7 +95,7 @@ func (c *Coordinator) lead(ctx context.Context) (Round, error) {
 // places what is submitted at once.
 func (c *Coordinator) schedule(ctx context.Context) (r Round, err error) {
 	begin := c.clock.Now()
-	defer func() { r.Rest = min(c.clock.Now().Sub(begin), maxRest, r.Next) }()
+	defer func() { r.Rest = max(min(c.clock.Now().Sub(begin), maxRest, r.Next), 0) }()
 	if _, err := c.Scheduler.Tick(ctx); err != nil {
 		return Round{Next: errorPause}, err
 	}
