@@ -214,7 +214,7 @@ func TestRequests_WhenInvalid_AreRefusedWithTheField(t *testing.T) {
 			`{"workload_type":"sleep","workload_type":"exec","input_params":{}}`, 400, "INVALID_INPUT", "workload_type",
 		},
 		"a key twice inside": {
-			`{"workload_type":"sleep","input_params":{"a":{"b":1,"b":2}}}`, 400, "INVALID_INPUT", "b",
+			`{"workload_type":"sleep","input_params":{"a":{"b":1,"b":2}}}`, 400, "INVALID_INPUT", "input_params.a.b",
 		},
 		"NUL": {
 			`{"workload_type":"sleep","input_params":{"a":"\u0000"}}`, 400, "INVALID_INPUT", "input_params.a",
@@ -300,6 +300,19 @@ func TestRequests_WhenInvalid_AreRefusedWithTheField(t *testing.T) {
 	a.refused(unsupported, 405, "METHOD_NOT_ALLOWED", "")
 	require.Equal(t, "GET, HEAD, POST", unsupported.header.Get("Allow"))
 	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("workloads"), "nothing came of it")
+}
+
+// TestKey_InSeveralHeaders_IsNone sends two keys: a proxy may have judged by the one and the server by
+// the other.
+func TestKey_InSeveralHeaders_IsNone(t *testing.T) {
+	a := newAPI(t, 0)
+	for _, path := range []string{"/v1/customer", "/v1/ws/workloads/wl_x"} {
+		for _, other := range []string{"Bearer x", "", "Bearer " + a.dev.CustomerKey} {
+			req := a.request("GET", path, a.dev.CustomerKey, nil)
+			req.Header.Add("Authorization", other)
+			a.refused(a.do(req), 401, "UNAUTHORIZED", "")
+		}
+	}
 }
 
 func TestBodies_CompressedOrNotJSON_AreRefused(t *testing.T) {

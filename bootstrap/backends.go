@@ -190,8 +190,8 @@ func openHints(
 	m.Gauge(telemetry.BusDropped, always(func() float64 { return float64(bus.dropped()) }))
 	m.Gauge(telemetry.BusConnected, answering(bus.ping))
 	measureCertificate(m, "bus", bus.shown.Expires)
-	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
-		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
+	hints := messaging.NewHints(bus.Bus, memory.NewNotifier(), messaging.Party{ID: h.Name, Kind: "coordinator",
+		Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
 }
 

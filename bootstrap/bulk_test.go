@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +118,8 @@ func TestBulk_ByFilter_GoesOnInPages(t *testing.T) {
 			a.refused(a.send("POST", "/v1/workloads/batch/pause", `{`+filter+cursor+`}`, nil), 400, "INVALID_INPUT", "cursor")
 		}
 		require.Equal(a, []int{2, 2}, pages)
+		a.refused(a.send("POST", "/v1/workloads/batch/cancel", `{"workload_ids":["x"],"limit":5}`, nil),
+			400, "INVALID_INPUT", "limit")
 		for _, id := range nightly {
 			require.Equal(a, "CANCELLED", a.statusOf(id))
 		}
@@ -148,6 +152,52 @@ func TestBulk_WhenInvalid_NamesTheField(t *testing.T) {
 	}
 	a.refused(a.send("POST", "/v1/workloads/batch/cancel", `{"filter":{},"from_scratch":true}`, nil), 400,
 		"INVALID_INPUT", "from_scratch")
+}
+
+// TestLabelFilter_OfMoreLabelsThanAWorkloadHas_IsRefused: each label is a condition of a statement.
+func TestLabelFilter_OfMoreLabelsThanAWorkloadHas_IsRefused(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		a.submitted(1, "v")
+		labels := func(n int) []string {
+			out := make([]string, n)
+			for i := range out {
+				out[i] = fmt.Sprintf("k%d=v", i)
+			}
+			return out
+		}
+		body := func(labels []string) string { return `{"filter":{"label":["` + strings.Join(labels, `","`) + `"]}}` }
+		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
+		lists := func(labels []string) map[string]answer {
+			query := "?" + url.Values{"label": labels}.Encode()
+			return map[string]answer{
+				"page":  a.send("GET", "/v1/workloads"+query, "", nil),
+				"count": a.send("GET", "/v1/workloads"+query+"&offset=0", "", nil),
+				"all":   a.send("GET", "/v1/admin/workloads"+query, "", admin),
+			}
+		}
+		bulk := []string{"cancel", "pause", "resume", "retry"}
+		for _, ans := range lists(labels(65)) {
+			a.refused(ans, 400, "INVALID_INPUT", "label")
+		}
+		for _, op := range bulk {
+			for _, n := range []int{65, 40_000} {
+				a.refused(a.send("POST", "/v1/workloads/batch/"+op, body(labels(n)), nil), 400, "INVALID_INPUT", "filter.label")
+			}
+			require.Equal(a, 200, a.send("POST", "/v1/workloads/batch/"+op, body(labels(64)), nil).status, op)
+		}
+		for name, ans := range lists(labels(64)) {
+			require.Equal(a, 200, ans.status, "%s: %s", name, ans.body)
+			require.Empty(a, ans.field("workloads"))
+		}
+		same := slices.Repeat([]string{"batch=v"}, 100)
+		for name, ans := range lists(same) {
+			require.Equal(a, 200, ans.status, "%s: %s", name, ans.body)
+			require.Len(a, ans.field("workloads"), 1, name)
+		}
+		many := strings.Replace(body(slices.Repeat(same, 400)), `{"label"`, `{"status":["PENDING"`+
+			strings.Repeat(`,"PENDING"`, 40_000)+`],"label"`, 1)
+		require.InDelta(a, 1, a.bulk("cancel", many).field("applied"), 0)
+	})
 }
 
 func TestBulk_WithAKey_RepeatsTheWholeAnswer(t *testing.T) {

@@ -127,8 +127,8 @@ type Config struct {
 	// How many requests of customers a coordinator serves at once. It answers those beyond with 503
 	// and "Retry-After". Health checks are not counted. A batch of more than 1 MiB counts as 16.
 	MaxRequests int `env:"MAX_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev server coordinator"`
-	// How many of them one customer may have. Operators, who have no customer, have as many for
-	// themselves.
+	// How many of them one customer may have; a list of large payloads counts as several, by size.
+	// Operators, who have no customer, have as many for themselves.
 	MaxRequestsPerCustomer int `env:"MAX_REQUESTS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many requests of customers may wait at once, as those with "wait" do. They are not
 	// counted as MAX_REQUESTS.
@@ -230,8 +230,8 @@ type Config struct {
 	// worker does not start), by process limits and the worker's own looks ("rlimit"), not at all
 	// ("none"), or by control groups where the worker may make them and by "rlimit" elsewhere ("auto").
 	ExecLimits string `env:"EXEC_LIMITS" envDefault:"auto" roles:"dev server worker"`
-	// Whether each program runs in PID and mount namespaces of its own: "auto" is where the worker may
-	// make them. With "required" it does not start where it may not.
+	// Whether each program runs in PID, mount and IPC namespaces of its own: "auto" is where the
+	// worker may make them. With "required" it does not start where it may not.
 	ExecNamespaces string `env:"EXEC_NAMESPACES" envDefault:"auto" choices:"auto required none" roles:"dev server worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
 	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev server worker"`

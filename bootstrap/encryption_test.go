@@ -5,9 +5,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // TestCustomer_EncryptionKey_IsSetWhereAllStoragesEncrypt: nothing is written to the storages here.
@@ -59,3 +62,41 @@ func TestCustomer_EncryptionKey_IsSetWhereAllStoragesEncrypt(t *testing.T) {
 		require.NoError(t, d.Close(context.Background()))
 	}
 }
+
+// encrypting is a storage that encrypts.
+type encrypting struct{ ports.BlobStore }
+
+func (encrypting) Encrypts() bool { return true }
+
+func TestReadiness_WhenAStorageCannotUseAKey_SaysSoForAWhileAndStaysReady(t *testing.T) {
+	ready := func(storage ports.BlobStore, count int, later time.Duration) answer {
+		cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"})
+		require.NoError(t, err)
+		d, err := newDevOn(t.Context(), cfg, 0, "test", silent, func(cfg Config, log *slog.Logger) (*App, error) {
+			app, err := newMemoryApp(cfg, log)
+			if err == nil {
+				app.backends.Archive.BlobStore = storage
+				watch := app.host.Observer.(*keyWatch)
+				watch.Count("encryption_refused", count)
+				watch.Count("checkpoint_damaged", 1)
+				watch.clock = ahead{later}
+			}
+			return app, err
+		})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, d.Close(context.Background())) }()
+		return newAPIOf(t, d).call("GET", "/ready", "", nil)
+	}
+	const field = "dependencies.encryption_keys"
+	assert.NotContains(t, ready(nil, 1, 0).body, "encryption_keys", "nothing encrypts")
+	assert.Equal(t, "usable", ready(encrypting{}, 0, 0).field(field))
+	refused := ready(encrypting{}, 1, keyTrouble-time.Minute)
+	assert.Equal(t, "refused", refused.field(field))
+	assert.Equal(t, "ready", refused.field("status"), "no customer decides on that of all")
+	assert.Equal(t, "usable", ready(encrypting{}, 1, keyTrouble).field(field), "nothing has waited for it since")
+}
+
+// ahead is a clock that is ahead of this machine's.
+type ahead struct{ by time.Duration }
+
+func (a ahead) Now() time.Time { return time.Now().Add(a.by) }

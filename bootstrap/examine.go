@@ -70,7 +70,8 @@ func Examine(ctx context.Context, environment []string, role Role) []Finding {
 	found.files(cfg, environment)
 	var asks []func(context.Context, Config)
 	if role == RoleServer || role == RoleCoordinator {
-		asks = append(asks, found.database, found.limiter, found.archive, found.checkpoints)
+		found.database(ctx, cfg) // it may try several hosts, for a bounded time each
+		asks = append(asks, found.limiter, found.archive, found.checkpoints)
 	}
 	if role == RoleScaleExporter {
 		asks = append(asks, found.scaler)
@@ -140,7 +141,7 @@ func (f *findings) database(ctx context.Context, cfg Config) {
 	before := len(*f)
 	switch {
 	case db.Standby:
-		f.problem("name the primary; with several hosts in the URL, add target_session_attrs=read-write",
+		f.problem("name the primary; of several hosts in the URL, coordinators use the one that takes writes",
 			"%s: the server is a standby, which takes no writes", setting)
 		return
 	case db.ReadOnly:

@@ -60,12 +60,19 @@ func (c Config) verifier(log *slog.Logger) (*oidc.Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%sOIDC_CA_FILE: %w", Prefix, err)
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
-	trusted.Equip(t)
 	return oidc.New(oidc.Options{
 		Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, CustomerClaim: c.OIDCCustomerClaim, RoleClaim: c.OIDCRoleClaim,
-		Transport: t, Log: log,
+		Transport: issuerTransport(trusted), Log: log,
 	}), nil
+}
+
+// issuerTransport returns what the identity provider is asked over. It notices a dead connection of
+// HTTP/2: each look at the keys would go over it.
+func issuerTransport(trusted *certificates.Source) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+	trusted.Equip(t)
+	return t
 }
 
 // watchIssuer reads the keys of the identity provider now and then, until ctx ends. It logs when

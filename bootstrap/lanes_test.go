@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,14 @@ func TestLanes_WhateverWaits_AreListedWithWhatBlocksThem(t *testing.T) {
 	require.Equal(t, 400, a.call("GET", "/v1/admin/lanes?"+query.Encode(), a.dev.AdminKey, nil).status,
 		"the cursor of another list")
 	require.Equal(t, 403, a.call("GET", "/v1/admin/lanes", other, nil).status)
+
+	made := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{"name": "Made", "tier": "free"})
+	require.Equal(t, 201, made.status, made.body)
+	id := made.field("customer_id").(string)
+	submit(a.call("POST", "/v1/admin/customers/"+id+"/keys", a.dev.AdminKey,
+		map[string]any{"role": "customer"}).field("key").(string), "train", 10)
+	folded, _ := list(url.Values{"customer_id": {strings.ToUpper(id)}})
+	require.Equal(t, []lane{{id, "train", 10, 1}}, folded, "an id means the same in any case")
 }
 
 // TestConfig_OverTheAPI_IsThatOfTheCommand compares both, and looks for secrets.

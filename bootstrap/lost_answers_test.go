@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,6 +139,35 @@ func TestBulkCancel_WhenItsAnswerIsLost_IsAnsweredAsTheFirstTimeUnderItsKey(t *t
 		require.NotContains(a, again.body, "INVALID_STATE")
 		require.Equal(a, again.body, cancel().body)
 		require.Equal(a, 1, a.cancels(id))
+	})
+}
+
+// TestBulkCancel_WhenTheAnswerOfAFilterIsLost_CancelsNoOthersUnderItsKey: what was cancelled is no
+// longer among what the filter matches.
+func TestBulkCancel_WhenTheAnswerOfAFilterIsLost_CancelsNoOthersUnderItsKey(t *testing.T) {
+	onLosingStores(t, func(a *agingAPI, lose *atomic.Bool) {
+		for range 5 {
+			a.submit(map[string]any{
+				"workload_type": "sleep", "input_params": map[string]any{}, "run_at": "2100-01-01T00:00:00Z",
+			})
+		}
+		cancel := func(limit int) answer {
+			return a.send("POST", "/v1/workloads/batch/cancel", fmt.Sprintf(`{"filter":{},"limit":%d}`, limit),
+				map[string]string{"Idempotency-Key": "k"})
+		}
+		lose.Store(true)
+		a.refused(cancel(2), 503, "SERVICE_UNAVAILABLE", "")
+		require.False(a, lose.Load())
+		a.refused(cancel(3), 409, "CONFLICT", "Idempotency-Key")
+		again := cancel(2)
+		require.Equal(a, []string{"CANCELLED", "CANCELLED"}, again.outcomes(), again.body)
+		require.InDelta(a, 5, again.field("matched"), 0, "as when it was first asked for")
+		require.InDelta(a, 2, again.field("applied"), 0)
+		require.Equal(a, again.body, cancel(2).body)
+		rest := a.send("POST", "/v1/workloads/batch/cancel", `{"filter":{},"cursor":"`+
+			again.field("pagination.next_cursor").(string)+`"}`, map[string]string{"Idempotency-Key": "another"})
+		require.InDelta(a, 5, rest.field("matched"), 0)
+		require.InDelta(a, 3, rest.field("applied"), 0, "and no fewer")
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -194,7 +195,7 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 	var metrics *telemetry.Metrics
 	harness := planeOn(t, on, func(m *telemetry.Metrics) (ports.Notifier, ports.Listener) {
 		metrics = m
-		h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
+		h := messaging.NewHints(bus, memory.NewNotifier(), party("c", "coordinator"), m, silent)
 		return h, h
 	}, func(t *testing.T, core *coordinator.Coordinator,
 		m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
@@ -244,7 +245,7 @@ func TestControlPlane_OverEachBus_KeepsItsContract(t *testing.T) {
 }
 
 func TestControlPlane_OnTheProductionSet_KeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "postgres+nats", contracttests.PlaneCases(),
+	contracttests.Run(t, "ControlPlane", "postgres+nats", dear.Some(t, 3, contracttests.PlaneCases()),
 		func(t *testing.T) contracttests.PlaneHarness {
 			return overBus(t, postgresBacking, buses["nats"](t))
 		})
@@ -256,7 +257,8 @@ func TestHints_OverEachBus_KeepTheirContract(t *testing.T) {
 			func(t *testing.T) contracttests.NotifierHarness {
 				connect := open(t)
 				return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) {
-					h := messaging.NewHints(connect(), party("x", "test"), telemetry.NewMetrics(), silent)
+					h := messaging.NewHints(connect(), memory.NewNotifier(), party("x", "test"), telemetry.NewMetrics(),
+						silent)
 					return h, h
 				}}
 			})

@@ -45,6 +45,7 @@ func provideHost(
 	if cfg.OTLPEndpoint != "" {
 		h.Observer = telemetry.NewTracing(h.Observer, otel.GetTracerProvider())
 	}
+	h.Observer = &keyWatch{Observer: h.Observer, clock: clock}
 	return h, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 const (
@@ -30,6 +31,44 @@ type checked struct {
 	database, broker, rateLimiter, replica, archive httpapi.Dependency
 	identity, checkpoints                           httpapi.Dependency
 }
+
+// keyTrouble is how long a key that a storage could not use is told of. What waits for it is tried again
+// more often than that.
+const keyTrouble = 10 * time.Minute
+
+// encryptionRefused is what is counted when a storage could not use the key of a customer.
+const encryptionRefused = "encryption_refused"
+
+// keyWatch notices that a storage could not use the encryption key of a customer.
+type keyWatch struct {
+	ports.Observer
+	clock ports.Clock
+	last  atomic.Pointer[time.Time]
+}
+
+// Count implements ports.Observer.
+func (k *keyWatch) Count(name string, n int) {
+	if name == encryptionRefused && n > 0 {
+		k.last.Store(new(k.clock.Now()))
+	}
+	k.Observer.Count(name, n)
+}
+
+// encryptionState returns whether storages take the keys of customers; empty if none encrypts.
+func (a *App) encryptionState() httpapi.EncryptionState {
+	b := a.backends
+	if !encrypts(b.Archive.BlobStore) && !encrypts(b.Checkpoints.BlobStore) {
+		return ""
+	}
+	if k, ok := a.host.Observer.(*keyWatch); ok {
+		if last := k.last.Load(); last != nil && k.clock.Now().Sub(*last) < keyTrouble {
+			return httpapi.EncryptionRefused
+		}
+	}
+	return httpapi.EncryptionUsable
+}
+
+func encrypts(s ports.BlobStore) bool { return s != nil && s.Encrypts() }
 
 // watcher holds the result of the last check.
 type watcher struct{ last atomic.Pointer[checked] }
@@ -117,7 +156,7 @@ func (a *App) ready(context.Context) httpapi.Readiness {
 	leader := a.coordinator.Leadership.Leader().Holder
 	r := httpapi.Readiness{
 		Leader: leading, LeaderElected: leading || leader != "", LeaderName: leader,
-		Certificate: certificateState(a.certificates),
+		Certificate: certificateState(a.certificates), EncryptionKeys: a.encryptionState(),
 	}
 	last := a.watcher.last.Load()
 	if last == nil || time.Since(last.at) > checkValidFor {

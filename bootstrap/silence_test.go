@@ -112,17 +112,18 @@ func (r *remote) awaits(f func() bool, what string) {
 	require.Eventually(r.t, f, 20*time.Second, 5*time.Millisecond, "%s: %s", what, r.log)
 }
 
-// run submits a workload and returns how long it took to complete.
+// run submits a workload and returns how long it took to complete, without the time during which the
+// machine ran something else.
 func (r *remote) run(workloadType, input string) time.Duration {
 	r.t.Helper()
-	begun := time.Now()
+	begun := testfiles.StartStopwatch(r.t)
 	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: workloadType,
 		InputParams: json.RawMessage(input)}, "")
 	require.NoError(r.t, err)
 	w, err := r.client.Wait(r.t.Context(), a.WorkloadID, 50*time.Second)
 	require.NoError(r.t, err)
 	require.EqualValues(r.t, "COMPLETED", w.Status, "%+v: %s", w, r.log)
-	return time.Since(begun)
+	return begun.Took()
 }
 
 // usesItsBus reports whether the bus is connected again and a coordinator has answered over it.

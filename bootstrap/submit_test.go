@@ -57,6 +57,54 @@ func TestSubmit_WhereKnownTypesAreRequired_ListsThoseSupported(t *testing.T) {
 	}, "NIYANTA_REQUIRE_KNOWN_TYPES=true")
 }
 
+// TestSubmit_WhenItsTypeIsNoLongerKnown_MayStillBeRepeated: the first answer may not have arrived, and
+// the last worker of the type may have gone since.
+func TestSubmit_WhenItsTypeIsNoLongerKnown_MayStillBeRepeated(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
+		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
+		require.Equal(a, 200, a.send("POST", "/v1/worker/register",
+			`{"worker_id":"w","session_id":"s","capabilities":["rare"],"slots":1}`, worker).status)
+		const item = `{"workload_type":"rare","input_params":{},"run_at":"2100-01-01T00:00:00Z"`
+		post := func(path, key, body string) answer {
+			return a.send("POST", "/v1/workloads"+path, body, map[string]string{"Idempotency-Key": key})
+		}
+		// The batch's own answer is not kept under another key: its item has one of its own.
+		batch := func(key string) answer {
+			return post("/batch", key, `{"workloads":[`+item+`,"idempotency_key":"item"}]}`)
+		}
+		first, inBatch := post("", "k", item+`}`), batch("b1")
+		require.Equal(a, 202, first.status, first.body)
+		require.Contains(a, inBatch.body, `"workload_id"`)
+		path := "/" + first.field("workload_id").(string)
+		require.Equal(a, 200, post(path+"/cancel", "c", "").status)
+		retried, again := post(path+"/retry", "r", "{}"), post("/batch/retry", "bulk", `{"workload_ids":["`+path[1:]+`"]}`)
+		require.Equal(a, 202, retried.status, retried.body)
+		require.InDelta(a, 1, again.field("applied"), 0, again.body)
+
+		require.Equal(a, 204, a.send("DELETE", "/v1/admin/workers/w", "", admin).status)
+		require.Eventually(a, func() bool { // it counts as offered for a moment
+			return a.send("POST", "/v1/workloads", item+`}`, nil).status == 400
+		}, 20*time.Second, 50*time.Millisecond)
+		same := post("", "k", item+`}`)
+		require.Equal(a, 202, same.status, same.body)
+		require.Equal(a, first.field("workload_id"), same.field("workload_id"))
+		meant := post("", "k", item+`,"priority":10}`)
+		require.Equal(a, first.field("workload_id"), meant.field("workload_id"), "it means the same: %s", meant.body)
+		a.refused(post("", "k", item+`,"priority":11}`), 409, "CONFLICT", "Idempotency-Key")
+		refused := post("", "new", item+`}`)
+		a.refused(refused, 400, "INVALID_INPUT", "workload_type")
+		require.Equal(a, []any{}, refused.field("error.details.supported_types"))
+		made := inBatch.field("results").([]any)[0].(map[string]any)["workload_id"]
+		require.Equal(a, made, batch("b2").field("results").([]any)[0].(map[string]any)["workload_id"])
+		sameRetry := post(path+"/retry", "r", "{}")
+		require.Equal(a, 202, sameRetry.status, sameRetry.body)
+		require.Equal(a, retried.field("workload_id"), sameRetry.field("workload_id"))
+		a.refused(post(path+"/retry", "new", "{}"), 400, "INVALID_INPUT", "workload_type")
+		require.Equal(a, again.body, post("/batch/retry", "bulk", `{"workload_ids":["`+path[1:]+`"]}`).body)
+	}, "NIYANTA_REQUIRE_KNOWN_TYPES=true")
+}
+
 func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		submit := func(key, rest string) answer {

@@ -137,14 +137,14 @@ func certify(
 // it returns the store that it shared, because its supervisor knows no other coordinator.
 func waysToCertify(
 	ctx context.Context, cfg Config, role Role, id string, log *slog.Logger,
-) (ways []ports.ControlPlane, closeAll func(), err error) {
+) (ways []certifier, closeAll func(), err error) {
 	if role == RoleServer {
 		cfg.MigrateOnStart = false
 		app, closeBackends, err := newConfiguredApp(ctx, cfg, log)
 		if err != nil {
 			return nil, nil, err
 		}
-		return []ports.ControlPlane{app.coordinator.Plane}, func() { app.coordinator.Close(); closeBackends() }, nil
+		return []certifier{app.coordinator.Plane}, func() { app.coordinator.Close(); closeBackends() }, nil
 	}
 	var closers []func()
 	closeAll = func() {
@@ -163,20 +163,64 @@ func waysToCertify(
 	}
 	if cfg.Bus != BusMemory {
 		cfg.CoordinatorURL = "" // its addresses have clients already
-		bus, err := newWorkerPlane(cfg, id, log)
-		switch {
-		case err == nil:
-			ways, closers = append(ways, bus), append(closers, bus.close)
-		case len(ways) == 0:
-			return nil, nil, err
+		bus := startOpening(func() (*workerPlane, error) { return newWorkerPlane(cfg, id, log) })
+		if len(ways) == 0 {
+			if <-bus.opened; bus.err != nil {
+				return nil, nil, bus.err
+			}
 		}
+		ways, closers = append(ways, bus), append(closers, bus.close)
 	}
 	return ways, closeAll, nil
 }
 
+// certifier takes death certificates.
+type certifier interface {
+	End(ctx context.Context, c domain.SessionEnd) error
+}
+
+// openingBus is a bus that is being opened. Servers that fall silent hold that up for seconds, which the
+// other ways to certify do not have to wait for.
+type openingBus struct {
+	opened chan struct{}
+	plane  *workerPlane // once it is opened
+	err    error
+}
+
+func startOpening(open func() (*workerPlane, error)) *openingBus {
+	b := &openingBus{opened: make(chan struct{})}
+	go func() {
+		defer close(b.opened)
+		b.plane, b.err = open()
+	}()
+	return b
+}
+
+// End tells the coordinators, once the bus is open.
+func (b *openingBus) End(ctx context.Context, c domain.SessionEnd) error {
+	select {
+	case <-b.opened:
+	case <-ctx.Done():
+		return fmt.Errorf("the bus is not open yet: %w", ctx.Err())
+	}
+	if b.err != nil {
+		return b.err
+	}
+	return b.plane.End(ctx, c)
+}
+
+// close closes the bus as soon as it is open.
+func (b *openingBus) close() {
+	go func() {
+		if <-b.opened; b.err == nil {
+			b.plane.close()
+		}
+	}()
+}
+
 // certifyByAny tries all ways at once, and returns nil as soon as one has succeeded. A certificate
 // that arrives twice does no harm.
-func certifyByAny(ctx context.Context, ways []ports.ControlPlane, c domain.SessionEnd) error {
+func certifyByAny(ctx context.Context, ways []certifier, c domain.SessionEnd) error {
 	ctx, cancel := context.WithTimeout(ctx, certifyTry)
 	defer cancel()
 	answers := make(chan error, len(ways))

@@ -19,7 +19,7 @@ func StartTracing(
 	if cfg.OTLPEndpoint == "" {
 		return func() {}, nil
 	}
-	p, err := telemetry.NewTracerProvider(ctx, cfg.OTLPEndpoint, string(role), version)
+	p, err := telemetry.NewTracerProvider(ctx, cfg.OTLPEndpoint, string(role), version, log)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package chaos_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,11 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/previous"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
-
-var whole = flag.Bool("whole", false, "upgrade in every order, and back; otherwise in one order")
 
 // rollout is a fleet under load whose processes are replaced, one after the other, by those of
 // another version.
@@ -40,7 +38,7 @@ var rollouts = []struct {
 		r.expect(r.old, r.old)
 		r.failover(syscall.SIGKILL) // the old coordinator comes back on the new schema
 		r.expect(r.new, r.old)
-		if *whole {
+		if dear.Whole() {
 			r.failover(syscall.SIGTERM)
 			r.expect(r.old, r.old)
 			r.failover(syscall.SIGTERM)
@@ -88,9 +86,10 @@ func TestUpgrade_WhileOldAndNewRunTogether_LosesNothing(t *testing.T) {
 	before, now := build(t, previous.Source(t)), build(t, "..")
 	for _, order := range rollouts {
 		t.Run(order.name, func(t *testing.T) {
-			if order.smoke || *whole {
-				upgrade(t, before, now, order.do)
+			if !order.smoke {
+				dear.Skip(t)
 			}
+			upgrade(t, before, now, order.do)
 		})
 	}
 }

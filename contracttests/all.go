@@ -75,7 +75,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Mix":       e(func(ctx context.Context) (any, error) { return f.Statistics.Mix(ctx) }),
 		"Fold":      e(func(ctx context.Context) (any, error) { return f.Statistics.Fold(ctx, 1) }),
 		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, domain.HeadsQuery{N: 1}) }),
-		"NextDue":   e(func(ctx context.Context) (any, error) { return f.Queue.NextDue(ctx) }),
+		"NextDue":   e(func(ctx context.Context) (any, error) { in, _, err := f.Queue.NextDue(ctx); return in, err }),
 		"Occupancy": e(func(ctx context.Context) (any, error) { return f.Queue.Occupancy(ctx) }),
 		"Held":      e(func(ctx context.Context) (any, error) { return f.Queue.Held(ctx, w.SessionID) }),
 		"Orphans":   e(func(ctx context.Context) (any, error) { return f.Queue.Orphans(ctx, "", 1) }),
@@ -115,6 +115,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			_, _, err := f.Checkpoints.Load(ctx, a.ID, 0)
 			return err
 		},
+		"Workload":    e(func(ctx context.Context) (any, error) { return f.Checkpoints.Workload(ctx, a.ID) }),
 		"Checkpoints": e(func(ctx context.Context) (any, error) { return f.Checkpoints.List(ctx, acme, a.ID) }),
 		"CreateCustomer": e(func(ctx context.Context) (any, error) {
 			return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"}, admin)

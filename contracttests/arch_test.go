@@ -84,13 +84,14 @@ var policy = []struct {
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests",
 		"contracttests/invariants"}},
 
-	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
+	{"contracttests", []string{"std", "deps", "core/domain", "core/ports", "contracttests/dear"}},
 	{"contracttests/apispec", []string{"std", "deps", "api/openapi"}},
 	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/netfault", []string{"std", "deps"}},
 	{"contracttests/previous", []string{"std", "deps"}},
 	{"contracttests/servers", []string{"std", "deps", "contracttests/testfiles"}},
+	{"contracttests/dear", []string{"std", "deps"}},
 	{"contracttests/testfiles", []string{"std", "deps"}},
 }
 

@@ -112,6 +112,21 @@ func checkpointCases() []Case[StoreHarness] {
 			require.Equal(t, 1, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
 			require.Equal(t, 15, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeAlready }))
 		}},
+		{"the workload of a checkpoint is brief, whoever's it is",
+			"Workload returns the workload id as domain.Workload.Brief does", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a := f.running(w)
+				f.save(a, w, 1, domain.OutcomeApplied)
+				got, err := h.Open().Checkpoints.Workload(t.Context(), a.ID)
+				require.NoError(t, err)
+				whole := f.get(a.ID)
+				require.NotEqual(t, whole, got, "it has an input")
+				require.Equal(t, whole.Brief(), got)
+				require.Equal(t, int64(1), got.CheckpointSequence)
+				_, err = f.Checkpoints.Workload(t.Context(), "wl_none")
+				require.Equal(t, domain.CodeNotFound, domain.CodeOf(err))
+			}},
 		{"lists are the customer's own",
 			"List returns the checkpoints kept of a customer's workload", func(t T, h StoreHarness) {
 				f := given(t, h)

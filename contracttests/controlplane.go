@@ -273,6 +273,12 @@ func planeMoreCases() []Case[PlaneHarness] {
 				}, kinds)
 				require.Len(t, p.beat(item(ok), item(paused), ended), 2,
 					"nothing is sent for a run that waits for its last answer")
+				p.must(domain.Transition{
+					WorkloadID: cancelled.ID, Event: domain.EventLetGo, Generation: 1, SessionID: "s1", WorkerID: "w",
+				})
+				again := p.beat(item(ok), item(cancelled))
+				require.Len(t, again, 2, "the drain beside it")
+				require.Equal(t, ports.CommandCancel, again[0].Kind, "the slot was free, and the run is found after all")
 			}},
 		{"a workload missing from two inventories is taken back",
 			"RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {

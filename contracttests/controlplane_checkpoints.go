@@ -42,6 +42,26 @@ func planeCheckpointCases() []Case[PlaneHarness] {
 				}
 				require.Equal(t, "m", p.get(a.ID).ProgressMessage)
 			}},
+		{"other bytes are not taken for a repetition",
+			"a save that returns success is durable", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				for data, want := range map[string]domain.Outcome{
+					"stored": domain.OutcomeAlready, "others": domain.OutcomeIllegal,
+					"stored and more": domain.OutcomeIllegal,
+				} {
+					up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1, Data: []byte("stored")}
+					_, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+					require.NoError(t, err)
+					up.Data = []byte(data)
+					ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+					require.NoError(t, err)
+					require.Equal(t, want, ans.Outcome, data)
+					got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+					require.NoError(t, err)
+					require.Equal(t, "stored", string(got.Data))
+				}
+			}},
 		{"checkpoints are fenced", "Only the holder of the workload at that generation may", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)

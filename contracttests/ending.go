@@ -30,7 +30,7 @@ func endingCases() []Case[StoreHarness] {
 				require.Equal(t, ports.HeldWorkload{
 					WorkloadID: stuck.ID, CustomerID: acme, WorkerID: w.ID, SessionID: w.SessionID,
 					Lane: stuck.Lane, Generation: 1, HeldFor: held[1].HeldFor, Ending: true,
-					EndingFor: held[1].EndingFor,
+					EndingFor: held[1].EndingFor, Status: domain.StatusCancelled,
 				}, held[1])
 				require.GreaterOrEqual(t, held[1].HeldFor, time.Minute)
 				require.GreaterOrEqual(t, held[1].EndingFor, time.Second)

@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/stretchr/testify/require"
@@ -95,6 +96,35 @@ func NotifierCases() []Case[NotifierHarness] {
 				require.Len(t, commands, 1)
 				require.Len(t, wakes, 1)
 				require.Len(t, ofAll, 2)
+			}},
+		{"a process hears what it sends at once, and once",
+			"listeners in the sender's process hear it before the call returns, and not again when it comes back",
+			func(t T, h NotifierHarness) {
+				n, l := h.Open()
+				var mu sync.Mutex
+				var heard []string
+				hear := func(what string) { mu.Lock(); defer mu.Unlock(); heard = append(heard, what) }
+				all := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(heard) }
+				commands, err := l.Commands(t.Context(), "w1", func(c ports.Command) { hear(string(c.Kind)) })
+				require.NoError(t, err)
+				wakes, err := l.Wakes(t.Context(), hear)
+				require.NoError(t, err)
+				updates, err := l.Updates(t.Context(), ports.FollowedAll(), func(u ports.Update) { hear(string(u.WorkloadID)) })
+				require.NoError(t, err)
+				n.Command(t.Context(), "w1", ports.Command{Kind: ports.CommandDrain})
+				n.Wake(t.Context(), "submit")
+				n.Updated(t.Context(), ports.Update{WorkloadID: "wl_1", CustomerID: "cust_a"})
+				own := []string{string(ports.CommandDrain), "submit", "wl_1"}
+				require.Equal(t, own, all())
+				other, _ := h.Open()
+				other.Command(t.Context(), "w1", ports.Command{Kind: ports.CommandCancel, WorkloadID: "wl_1"})
+				other.Wake(t.Context(), "another")
+				other.Updated(t.Context(), ports.Update{WorkloadID: "wl_2", CustomerID: "cust_a"})
+				eventually(t, func() bool { return len(all()) >= 6 }, "the hints of the other")
+				require.ElementsMatch(t, append(own, string(ports.CommandCancel), "another", "wl_2"), all())
+				for _, s := range []ports.Subscription{commands, wakes, updates} {
+					require.NoError(t, s.Close())
+				}
 			}},
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -37,15 +38,11 @@ func RunStores(t *testing.T, adapter string, open func(t *testing.T) StoreHarnes
 	}
 }
 
-// RunSomeStores runs each nth case of every suite.
+// RunSomeStores runs each nth case of every suite, or all if dear tests run whole.
 func RunSomeStores(t *testing.T, adapter string, n int, open func(t *testing.T) StoreHarness) {
 	t.Helper()
 	for _, s := range StoreSuites() {
-		var some []Case[StoreHarness]
-		for i := 0; i < len(s.Cases); i += n {
-			some = append(some, s.Cases[i])
-		}
-		t.Run(s.Port, func(t *testing.T) { Run(t, s.Port, adapter, some, open) })
+		t.Run(s.Port, func(t *testing.T) { Run(t, s.Port, adapter, dear.Some(t, n, s.Cases), open) })
 	}
 }
 

@@ -174,6 +174,45 @@ func suspectCases() []Case[StoreHarness] {
 				require.Equal(t, map[domain.WorkloadID]bool{a.ID: true, b.ID: true, single.ID: false, beside.ID: false},
 					got)
 			}},
+		sharedDeath("cancelled while the worker is silent", func(f *fixture, a domain.Workload) { f.must(cancel(a)) }, nil),
+		sharedDeath("cancelled before the sweep", nil, func(f *fixture, a domain.Workload) { f.must(cancel(a)) }),
+		sharedDeath("lost in an earlier page", nil, func(f *fixture, a domain.Workload) {
+			f.must(lose(a, domain.LossDied))
+		}),
+	}
+}
+
+// sharedDeath lets one of two suspects on a worker go before or after its session has ended. The other
+// one has shared that death all the same.
+func sharedDeath(becomes string, before, after func(*fixture, domain.Workload)) Case[StoreHarness] {
+	return Case[StoreHarness]{
+		"a death stays shared when the other suspect is " + becomes,
+		"Shared tells that the session held another suspect when it ended, or one that was cancelled and not yet seen to end",
+		func(t T, h StoreHarness) {
+			f := given(t, h)
+			a, b := f.suspect(), f.suspect()
+			w := f.worker("w", 5)
+			h.Advance(domain.SuspectPatience)
+			f.beat(w)
+			for _, id := range []domain.WorkloadID{a.ID, b.ID} {
+				f.must(assign(f.get(id), w))
+				f.must(report(f.get(id), w, domain.EventStart, f.get(id).Generation))
+			}
+			if before != nil {
+				before(f, f.get(a.ID))
+			}
+			h.Advance(lease + time.Second)
+			_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			if after != nil {
+				after(f, f.get(a.ID))
+			}
+			shared := map[domain.WorkloadID]bool{}
+			for _, o := range f.lost() {
+				shared[o.WorkloadID] = o.Shared
+			}
+			require.True(t, shared[b.ID], "%v", shared)
+		},
 	}
 }
 

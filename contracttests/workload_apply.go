@@ -231,6 +231,19 @@ func applyCases() []Case[StoreHarness] {
 			f.must(domain.Transition{WorkloadID: a.ID, CustomerID: acme, Event: domain.EventRequestPause})
 			require.Equal(t, domain.StatusPaused, f.must(lose(a, domain.LossExpired)).Status)
 		}},
+		{"the reason of a pause stays until it is over", "rule 5", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			a := f.running(w)
+			const why = "the month is closed"
+			f.must(domain.Transition{WorkloadID: a.ID, CustomerID: acme, Event: domain.EventRequestPause, Reason: why})
+			for _, e := range []domain.Event{domain.EventProgress, domain.EventPaused} {
+				f.must(report(a, w, e, 1))
+				require.Equal(t, why, f.get(a.ID).Reason, e)
+			}
+			f.must(domain.Transition{WorkloadID: a.ID, CustomerID: acme, Event: domain.EventResume})
+			require.Empty(t, f.get(a.ID).Reason)
+		}},
 	}
 }
 

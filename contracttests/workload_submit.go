@@ -95,6 +95,33 @@ func submitCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Empty(t, ws, "a refused item leaves no trace")
 			}},
+		{"a submission that is refused may repeat one before",
+			"Refused is set, and the submission repeats none before: AdmissionRefused", func(t T, h StoreHarness) {
+				f := given(t, h)
+				first := f.submit(keyed(1))
+				again, other, fresh, plain := f.submission(acme), f.submission(acme), f.submission(acme), f.submission(acme)
+				keyed(1)(&again)
+				keyed(2)(&other)
+				keyed(1)(&fresh)
+				fresh.IdempotencyKey = "fresh"
+				for _, s := range []*domain.Submission{&again, &other, &fresh, &plain} {
+					s.Refused = domain.Invalid("workload_type", "is not offered")
+				}
+				accepted := f.submission(acme)
+				keyed(3)(&accepted)
+				accepted.IdempotencyKey = "fresh"
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{again, other, fresh, plain, accepted})
+				require.NoError(t, err)
+				require.Equal(t, domain.AdmittedBefore, rs[0].Status)
+				require.Equal(t, first.ID, rs[0].Workload.ID)
+				require.Equal(t, domain.AdmissionConflict, rs[1].Status)
+				require.Equal(t, domain.AdmissionRefused, rs[2].Status)
+				require.Equal(t, domain.AdmissionRefused, rs[3].Status)
+				require.Equal(t, domain.Admitted, rs[4].Status, "what is refused does not use its key")
+				ws, err := f.Workloads.GetAny(t.Context(), other.ID, fresh.ID, plain.ID)
+				require.NoError(t, err)
+				require.Empty(t, ws, "a refused item leaves no trace")
+			}},
 		{"a submission that means the same is a repetition",
 			"key known, digest or meaning the same, neither the same: AdmissionConflict", func(t T, h StoreHarness) {
 				f := given(t, h)

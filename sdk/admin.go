@@ -19,13 +19,13 @@ func (c *Client) CreateConfig(ctx context.Context, in ConfigInput) (WorkloadConf
 // UpdateConfig changes a config.
 func (c *Client) UpdateConfig(ctx context.Context, id string, in ConfigChange) (WorkloadConfig, error) {
 	return send[WorkloadConfig](ctx, in, func(body io.Reader) (*http.Response, error) {
-		return c.api.UpdateWorkloadConfigWithBody(ctx, id, jsonType, body)
+		return c.api.UpdateWorkloadConfigWithBody(ctx, segment(id), jsonType, body)
 	})
 }
 
 // Config returns a config.
 func (c *Client) Config(ctx context.Context, id string) (WorkloadConfig, error) {
-	return read[WorkloadConfig](ctx)(c.api.GetWorkloadConfig(ctx, id))
+	return read[WorkloadConfig](ctx)(c.api.GetWorkloadConfig(ctx, segment(id)))
 }
 
 // Configs yields the customer's configs by type.
@@ -37,7 +37,7 @@ func (c *Client) Configs(ctx context.Context) iter.Seq2[WorkloadConfig, error] {
 
 // DeleteConfig removes a config that no unfinished workload uses.
 func (c *Client) DeleteConfig(ctx context.Context, id string) error {
-	return none(ctx)(c.api.DeleteWorkloadConfig(ctx, id))
+	return none(ctx)(c.api.DeleteWorkloadConfig(ctx, segment(id)))
 }
 
 // CreateCustomer onboards a customer. Needs an admin key, as all that follow.
@@ -49,7 +49,7 @@ func (c *Client) CreateCustomer(ctx context.Context, in CustomerInput) (Customer
 
 // GetCustomer returns a customer with its usage.
 func (c *Client) GetCustomer(ctx context.Context, id string) (CustomerUsage, error) {
-	return read[CustomerUsage](ctx)(c.api.GetCustomerByID(ctx, id))
+	return read[CustomerUsage](ctx)(c.api.GetCustomerByID(ctx, segment(id)))
 }
 
 // Customers yields all customers.
@@ -62,19 +62,19 @@ func (c *Client) Customers(ctx context.Context) iter.Seq2[Customer, error] {
 // UpdateCustomer changes what the patch sets.
 func (c *Client) UpdateCustomer(ctx context.Context, id string, p CustomerPatch) (Customer, error) {
 	return send[Customer](ctx, p, func(body io.Reader) (*http.Response, error) {
-		return c.api.UpdateCustomerWithBody(ctx, id, jsonType, body)
+		return c.api.UpdateCustomerWithBody(ctx, segment(id), jsonType, body)
 	})
 }
 
 // SuspendCustomer lets a customer only read and cancel, and places none of its workloads. What runs
 // finishes.
 func (c *Client) SuspendCustomer(ctx context.Context, id string) (Customer, error) {
-	return read[Customer](ctx)(c.api.SuspendCustomer(ctx, id))
+	return read[Customer](ctx)(c.api.SuspendCustomer(ctx, segment(id)))
 }
 
 // ReactivateCustomer takes back a suspension.
 func (c *Client) ReactivateCustomer(ctx context.Context, id string) (Customer, error) {
-	return read[Customer](ctx)(c.api.ReactivateCustomer(ctx, id))
+	return read[Customer](ctx)(c.api.ReactivateCustomer(ctx, segment(id)))
 }
 
 // DeleteCustomer begins the deletion of a customer. From then on nothing is submitted or placed for
@@ -82,26 +82,26 @@ func (c *Client) ReactivateCustomer(ctx context.Context, id string) (Customer, e
 // progress, and at last GetCustomer returns ErrNotFound. The id is never given out again. While the
 // customer has unfinished workloads, the error is ErrConflict; with force they are cancelled.
 func (c *Client) DeleteCustomer(ctx context.Context, id string, force bool) (CustomerUsage, error) {
-	return read[CustomerUsage](ctx)(c.api.DeleteCustomer(ctx, id, &client.DeleteCustomerParams{Force: &force}))
+	return read[CustomerUsage](ctx)(c.api.DeleteCustomer(ctx, segment(id), &client.DeleteCustomerParams{Force: &force}))
 }
 
 // CreateKey makes an API key for a customer; it is shown only here.
 func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (NewKey, error) {
 	return send[NewKey](ctx, in, func(body io.Reader) (*http.Response, error) {
-		return c.api.CreateKeyWithBody(ctx, customer, jsonType, body)
+		return c.api.CreateKeyWithBody(ctx, segment(customer), jsonType, body)
 	})
 }
 
 // Keys yields a customer's keys, without secrets.
 func (c *Client) Keys(ctx context.Context, customer string) iter.Seq2[Key, error] {
 	return pages[Key](ctx, "keys", nil, func(cursor *string) (*http.Response, error) {
-		return c.api.ListKeys(ctx, customer, &client.ListKeysParams{Limit: new(pageSize), Cursor: cursor})
+		return c.api.ListKeys(ctx, segment(customer), &client.ListKeysParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
 
 // RevokeKey ends a key.
 func (c *Client) RevokeKey(ctx context.Context, customer, key string) error {
-	return none(ctx)(c.api.RevokeKey(ctx, customer, key))
+	return none(ctx)(c.api.RevokeKey(ctx, segment(customer), segment(key)))
 }
 
 // CreateOperatorKey makes a key that belongs to no customer; it is shown only here.
@@ -120,7 +120,7 @@ func (c *Client) OperatorKeys(ctx context.Context) iter.Seq2[OperatorKey, error]
 
 // RevokeOperatorKey ends a key that belongs to no customer.
 func (c *Client) RevokeOperatorKey(ctx context.Context, key string) error {
-	return none(ctx)(c.api.RevokeOperatorKey(ctx, key))
+	return none(ctx)(c.api.RevokeOperatorKey(ctx, segment(key)))
 }
 
 // Workers yields workers with what they run.
@@ -132,7 +132,7 @@ func (c *Client) Workers(ctx context.Context) iter.Seq2[WorkerInfo, error] {
 
 // Worker returns a worker with what it runs.
 func (c *Client) Worker(ctx context.Context, id string) (WorkerInfo, error) {
-	return read[WorkerInfo](ctx)(c.api.GetWorker(ctx, id))
+	return read[WorkerInfo](ctx)(c.api.GetWorker(ctx, segment(id)))
 }
 
 // WorkerEvents yields a worker's audit trail, oldest first, behind the event with the id after. 0:
@@ -159,17 +159,18 @@ func (c *Client) WorkerEvents(ctx context.Context, id string, after int64) iter.
 	}
 }
 
-// DrainWorker has a worker finish.
+// DrainWorker gives a worker no more work. Each of its runs saves a checkpoint, stops and goes on elsewhere;
+// one that saves none begins anew.
 func (c *Client) DrainWorker(ctx context.Context, id string) (WorkerInfo, error) {
-	return read[WorkerInfo](ctx)(c.api.DrainWorker(ctx, id))
+	return read[WorkerInfo](ctx)(c.api.DrainWorker(ctx, segment(id)))
 }
 
 // UndrainWorker takes back a drain.
 func (c *Client) UndrainWorker(ctx context.Context, id string) (WorkerInfo, error) {
-	return read[WorkerInfo](ctx)(c.api.UndrainWorker(ctx, id))
+	return read[WorkerInfo](ctx)(c.api.UndrainWorker(ctx, segment(id)))
 }
 
 // RemoveWorker forgets a worker; its work is redistributed at once.
 func (c *Client) RemoveWorker(ctx context.Context, id string) error {
-	return none(ctx)(c.api.RemoveWorker(ctx, id))
+	return none(ctx)(c.api.RemoveWorker(ctx, segment(id)))
 }

@@ -224,6 +224,6 @@ func (c *Client) Retry(ctx context.Context, id string, o RetryOptions) (RetryAns
 	}{o.FromCheckpoint, o.FromScratch, o.Reason}
 	params := &client.RetryWorkloadParams{IdempotencyKey: keyOr(o.IdempotencyKey)}
 	return send[RetryAnswer](ctx, in, func(body io.Reader) (*http.Response, error) {
-		return c.api.RetryWorkloadWithBody(ctx, id, params, jsonType, body)
+		return c.api.RetryWorkloadWithBody(ctx, segment(id), params, jsonType, body)
 	})
 }

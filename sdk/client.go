@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -52,7 +53,7 @@ func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string
 
 // Get returns a workload.
 func (c *Client) Get(ctx context.Context, id string) (Workload, error) {
-	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{}))
+	return read[Workload](ctx)(c.api.GetWorkload(ctx, segment(id), &client.GetWorkloadParams{}))
 }
 
 // waitStep is the length of one long poll.
@@ -67,7 +68,7 @@ func (c *Client) Wait(ctx context.Context, id string, d time.Duration) (Workload
 		patient := c.With(RetryFor(max(left, c.sender.retryFor)))
 		// Rounded up: a wait of nothing would be repeated without a pause until the time is over.
 		wait := (min(left, waitStep) + time.Millisecond - 1).Truncate(time.Millisecond).String()
-		w, err := read[Workload](ctx)(patient.api.GetWorkload(ctx, id, &client.GetWorkloadParams{Wait: &wait}))
+		w, err := read[Workload](ctx)(patient.api.GetWorkload(ctx, segment(id), &client.GetWorkloadParams{Wait: &wait}))
 		if err != nil || w.Status.IsFinal() || time.Since(begin) >= d {
 			return w, err
 		}
@@ -118,7 +119,7 @@ func (c *Client) listAll(ctx context.Context, customer string, p ListParams) (*h
 // idempotency key of your own, repeating the same call gets the first answer again, for 24 h. Empty:
 // one is made for this call.
 func (c *Client) Cancel(ctx context.Context, id, reason, idempotencyKey string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id,
+	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, segment(id),
 		&client.CancelWorkloadParams{IdempotencyKey: keyOr(idempotencyKey)},
 		client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
@@ -126,12 +127,13 @@ func (c *Client) Cancel(ctx context.Context, id, reason, idempotencyKey string) 
 // Pause has a running workload checkpoint and stop. When the worker has not confirmed within 10 s,
 // the answer's status is still RUNNING; the request stands.
 func (c *Client) Pause(ctx context.Context, id, reason string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.PauseWorkload(ctx, id, client.PauseWorkloadJSONRequestBody{Reason: &reason}))
+	return read[ControlAnswer](ctx)(c.api.PauseWorkload(ctx, segment(id),
+		client.PauseWorkloadJSONRequestBody{Reason: &reason}))
 }
 
 // Resume continues a paused workload from its last checkpoint.
 func (c *Client) Resume(ctx context.Context, id, reason string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, id,
+	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, segment(id),
 		client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
 }
 
@@ -139,13 +141,13 @@ func (c *Client) Resume(ctx context.Context, id, reason string) (ControlAnswer, 
 // far; it grows once the new checkpoint is durable. The request is sent once: ask again if it does
 // not grow.
 func (c *Client) Checkpoint(ctx context.Context, id string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.CheckpointWorkload(ctx, id))
+	return read[ControlAnswer](ctx)(c.api.CheckpointWorkload(ctx, segment(id)))
 }
 
 // Logs returns log lines of a workload.
 func (c *Client) Logs(ctx context.Context, id string, p LogParams) (Log, error) {
 	query := client.GetWorkloadLogsParams(p)
-	return read[Log](ctx)(c.api.GetWorkloadLogs(ctx, id, &query))
+	return read[Log](ctx)(c.api.GetWorkloadLogs(ctx, segment(id), &query))
 }
 
 // LogLines yields the log lines of a workload that p selects, oldest first: all that are kept if
@@ -177,34 +179,38 @@ func (c *Client) LogLines(ctx context.Context, id string, p LogParams) iter.Seq2
 // Audit yields the audit trail of a workload, oldest first.
 func (c *Client) Audit(ctx context.Context, id string) iter.Seq2[AuditEvent, error] {
 	return pages[AuditEvent](ctx, "events", nil, func(cursor *string) (*http.Response, error) {
-		return c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{Cursor: cursor})
+		return c.api.GetWorkloadAudit(ctx, segment(id), &client.GetWorkloadAuditParams{Cursor: cursor})
 	})
 }
 
 // Placement tells why a workload waits, its place in the queue and when it may start.
 func (c *Client) Placement(ctx context.Context, id string) (Placement, error) {
-	return read[Placement](ctx)(c.api.GetWorkloadPlacement(ctx, id))
+	return read[Placement](ctx)(c.api.GetWorkloadPlacement(ctx, segment(id)))
 }
 
 // Checkpoints yields the checkpoints kept, newest first.
 func (c *Client) Checkpoints(ctx context.Context, id string) iter.Seq2[CheckpointInfo, error] {
 	return pages[CheckpointInfo](ctx, "checkpoints", nil, func(*string) (*http.Response, error) {
-		return c.api.GetWorkloadCheckpoints(ctx, id)
+		return c.api.GetWorkloadCheckpoints(ctx, segment(id))
 	})
 }
 
 // GetCheckpoint returns one of the checkpoints kept.
 func (c *Client) GetCheckpoint(ctx context.Context, id string, sequence int64) (CheckpointInfo, error) {
-	return read[CheckpointInfo](ctx)(c.api.GetWorkloadCheckpoint(ctx, id, sequence, &client.GetWorkloadCheckpointParams{}))
+	params := &client.GetWorkloadCheckpointParams{}
+	return read[CheckpointInfo](ctx)(c.api.GetWorkloadCheckpoint(ctx, segment(id), sequence, params))
 }
 
 // CheckpointData returns the bytes of a checkpoint as the workload saved them. A viewer's key gets
 // ErrForbidden.
 func (c *Client) CheckpointData(ctx context.Context, id string, sequence int64) ([]byte, error) {
 	params := &client.GetWorkloadCheckpointParams{Data: new(true)}
-	resp, err := c.api.GetWorkloadCheckpoint(ctx, id, sequence, params)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	resp, err := c.api.GetWorkloadCheckpoint(ctx, segment(id), sequence, params)
+	if err != nil || resp.StatusCode/100 != 2 {
 		return nil, none(ctx)(resp, err)
+	}
+	if kind := resp.Header.Get("Content-Type"); kind != "application/octet-stream" {
+		return nil, public(notACoordinator(fmt.Sprintf("the type %.100q", kind)))
 	}
 	return io.ReadAll(resp.Body) // it is in memory
 }
@@ -214,13 +220,51 @@ func (c *Client) Customer(ctx context.Context) (CustomerUsage, error) {
 	return read[CustomerUsage](ctx)(c.api.GetCustomer(ctx))
 }
 
+// noID marks in a path what is no id.
+const noID = "\x00"
+
+// segment returns an id as a segment of a path. What the path would lose on the way, or what would make
+// it another one, is marked, so that sender refuses the request: with "..", the keys of a customer would
+// be those of the operators.
+func segment(id string) string {
+	switch id {
+	case "", ".", "..":
+		return noID + id
+	}
+	return id
+}
+
 // read returns a function that reads a response into T.
 func read[T any](ctx context.Context) func(*http.Response, error) (T, error) {
 	return func(resp *http.Response, err error) (T, error) {
 		var out T
 		err = client.Answer(ctx, resp, err, &out)
+		if err == nil && nameless(&out) {
+			err = notACoordinator("no workload_id")
+		}
 		return out, public(err)
 	}
+}
+
+// nameless reports whether an answer lacks what each one of its kind has. Without a look at it, Wait would
+// ask again at once, and without end.
+func nameless(answer any) bool {
+	switch a := answer.(type) {
+	case *Workload:
+		return a.WorkloadID == "" || a.Status == ""
+	case *SubmitAnswer:
+		return a.WorkloadID == ""
+	case *RetryAnswer:
+		return a.WorkloadID == ""
+	case *ControlAnswer:
+		return a.WorkloadID == ""
+	}
+	return false
+}
+
+// notACoordinator returns the error of a success that something else has told.
+func notACoordinator(why string) error {
+	return domain.Unavailable(0, "the answer has %s: is this a coordinator?", why)
 }
 
 const jsonType = "application/json"

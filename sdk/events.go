@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -87,7 +88,7 @@ func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[Event, error] {
 	c = c.With(RetryFor(Forever))
 	ends := func(e *Event) bool { return e.Type != EventLogLine && e.Status != nil && e.Status.IsFinal() }
 	return follow(ctx, "", ends, func(after *string) (*http.Response, error) {
-		return c.api.StreamWorkloadEvents(ctx, id, &client.StreamWorkloadEventsParams{LastEventID: after})
+		return c.api.StreamWorkloadEvents(ctx, segment(id), &client.StreamWorkloadEventsParams{LastEventID: after})
 	})
 }
 
@@ -153,6 +154,10 @@ func follow(
 				if err = none(ctx)(resp, err); err != nil {
 					yield(Event{}, err)
 				}
+				return
+			}
+			if !isStream(resp) { // it would be asked for again without end
+				yield(Event{}, public(notACoordinator(fmt.Sprintf("the type %.100q", resp.Header.Get("Content-Type")))))
 				return
 			}
 			for e, err := range events(resp.Body) {

@@ -32,6 +32,8 @@ type Readiness struct {
 		Checkpoints   *string `json:"checkpoints,omitempty"`
 		// IdentityProvider is whether the provider of tokens answers.
 		IdentityProvider *string `json:"identity_provider,omitempty"`
+		// EncryptionKeys is "refused" if a storage could not use a customer's key lately, else "usable".
+		EncryptionKeys *string `json:"encryption_keys,omitempty"`
 		// Certificate is how the certificate that the coordinator shows stands: "valid", "not_replaced"
 		// or "expired".
 		Certificate *string `json:"certificate,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -125,8 +126,14 @@ func addAttr(object map[string]any, groups []string, a slog.Attr) {
 	object[a.Key] = detail(value)
 }
 
-// detail is a value as JSON can hold it.
-func detail(v slog.Value) any {
+// detail is a value as JSON can hold it. A value whose methods panic, as those of a nil pointer may, does
+// not cost the run.
+func detail(v slog.Value) (shown any) {
+	defer func() {
+		if p := recover(); p != nil {
+			shown = fmt.Sprintf("!PANIC: %v", p)
+		}
+	}()
 	switch v.Kind() {
 	case slog.KindDuration:
 		return v.Duration().String()
@@ -150,7 +157,12 @@ func detail(v slog.Value) any {
 	}
 	b, err := json.Marshal(v.Any())
 	if err != nil {
-		return fmt.Sprintf("%+v", v.Any())
+		switch reflect.ValueOf(v.Any()).Kind() {
+		case reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
+			return fmt.Sprintf("%+v", v.Any())
+		default: // fmt would follow a map that holds itself until the stack overflows, which ends the process
+			return fmt.Sprintf("%T: %v", v.Any(), err)
+		}
 	}
 	return json.RawMessage(b)
 }

@@ -83,6 +83,33 @@ func TestLogger_KeepsEveryKindOfValue(t *testing.T) {
 	assert.True(t, l.kept[0].Details.IsObject())
 }
 
+// unready has methods that do not take a nil pointer, as many have.
+type unready struct{ name string }
+
+func (u *unready) Error() string { return u.name }
+
+type failing struct{}
+
+func (failing) MarshalJSON() ([]byte, error) { panic("not yet") }
+
+// What a handler logs must not cost its run, or the whole worker: a stack that overflows cannot be caught.
+func TestLogger_WithAValueThatCannotBeShown_ShowsWhy(t *testing.T) {
+	ctx, l := withLines(t.Context())
+	loop := map[string]any{"f": func() {}}
+	loop["loop"] = loop
+	list := []any{nil}
+	list[0] = list
+	Logger(ctx).Info("odd", "loop", loop, "list", list, "nil", (*unready)(nil), "json", failing{}, "n", 1)
+	require.Len(t, l.kept, 1)
+	var d map[string]any
+	require.NoError(t, json.Unmarshal([]byte(l.kept[0].Details), &d))
+	assert.Contains(t, d["loop"], "map[string]interface {}: json: ")
+	assert.Contains(t, d["list"], "[]interface {}: json: ")
+	assert.Contains(t, d["nil"], "!PANIC: ")
+	assert.Equal(t, "!PANIC: not yet", d["json"])
+	assert.EqualValues(t, 1, d["n"])
+}
+
 func TestLogger_HasTheLevelsOfTheAPI(t *testing.T) {
 	ctx, l := withLines(t.Context())
 	for _, level := range []slog.Level{-8, slog.LevelDebug, slog.LevelInfo, 2, slog.LevelWarn, slog.LevelError, 12} {

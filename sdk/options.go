@@ -46,7 +46,8 @@ func OnConnection(f func(url string, err error)) ClientOption {
 	return func(o *clientOptions) { o.onConnection = f }
 }
 
-// WithHTTPClient has the requests sent by hc, for example for a proxy of your own.
+// WithHTTPClient has the requests sent by hc, for example for a proxy of your own. Redirects are not
+// followed unless hc.CheckRedirect says so: no coordinator redirects, and a POST would become a GET.
 func WithHTTPClient(hc *http.Client) ClientOption { return func(o *clientOptions) { o.http = hc } }
 
 // NewClient returns a client of the coordinators at urls, one or several separated by commas
@@ -92,6 +93,11 @@ func (c *Client) With(opts ...ClientOption) *Client {
 
 // client returns a client whose requests s sends.
 func (s *sender) client(key string) *Client {
+	if s.http.CheckRedirect == nil {
+		own := *s.http
+		own.CheckRedirect = client.NoRedirect
+		s.http = &own
+	}
 	api := &client.Client{Server: "http://coordinator/", Client: s} // s puts in its address
 	_ = client.WithKey(key)(api)                                    // adds to api, never fails
 	return &Client{api: api, sender: s, key: key}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,9 @@ type route struct {
 // Do implements client.HttpRequestDoer. The body of an answer is in memory. What a handler of a
 // worker sends belongs to the trace of its run.
 func (s *sender) Do(req *http.Request) (*http.Response, error) {
+	if strings.Contains(req.URL.Path, noID) {
+		return nil, domain.Invalid("id", "is missing, or is no id")
+	}
 	client.SendOrigin(req)
 	begin := time.Now()
 	ctx, safe := req.Context(), repeatable(req)
@@ -71,12 +75,19 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 	failed := 0 // coordinators in a row that could not answer
 	for n := 0; ; n++ {
 		at, base := s.coordinator()
+		tried := time.Now()
 		o := s.try(req, base, tryTimeout(req, n, safe && s.retryFor > 0))
 		if ctx.Err() != nil {
+			// Its deadline says something about the coordinator, a caller who gave up doesn't.
+			if o.disconnected && errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(tried) > waitOf(req) {
+				s.leave(at)
+			}
 			return nil, ended(ctx, last)
 		}
 		last = o
-		if !o.disconnected {
+		if o.disconnected {
+			s.leave(at) // even if this request is not sent again: later ones need not fail as it did
+		} else {
 			failed = 0
 			s.connected(base)
 		}
@@ -85,7 +96,6 @@ func (s *sender) Do(req *http.Request) (*http.Response, error) {
 		}
 		pause := pauseAfter(n, o.retryAfter)
 		if o.disconnected {
-			s.leave(at)
 			if failed++; failed < len(s.bases) {
 				continue // another one may answer now
 			}
@@ -115,10 +125,13 @@ func tryTimeout(req *http.Request, n int, again bool) time.Duration {
 	if again {
 		timeout = min(answerTimeout<<min(n, 10), answerTimeoutMax)
 	}
-	if wait, err := time.ParseDuration(req.URL.Query().Get("wait")); err == nil {
-		timeout += wait
-	}
-	return timeout + time.Duration(req.ContentLength/uploadBytesPerSecond)*time.Second
+	return timeout + waitOf(req) + time.Duration(req.ContentLength/uploadBytesPerSecond)*time.Second
+}
+
+// waitOf returns how long a request asks the coordinator to wait before it answers.
+func waitOf(req *http.Request) time.Duration {
+	wait, _ := time.ParseDuration(req.URL.Query().Get("wait"))
+	return wait
 }
 
 // pauseAfter is the pause after the n-th try: at least as long as the coordinator asked for. Its

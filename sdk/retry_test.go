@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -196,9 +197,9 @@ func TestRetry_WhatWasNotServed_IsRepeatedWhateverItIs(t *testing.T) {
 		c, err := niyanta.NewClient(gone+",http://"+addr, "key")
 		require.NoError(t, err)
 		defer c.Close()
-		begin := time.Now()
+		begin := testfiles.StartStopwatch(t)
 		require.NoError(t, pause(c))
-		assert.Less(t, time.Since(begin), time.Second, "another coordinator is asked at once")
+		assert.Less(t, begin.Took(), time.Second, "another coordinator is asked at once")
 		require.NoError(t, pause(c))
 		calls, _ := later.served()
 		assert.Equal(t, 2, calls)
@@ -231,11 +232,11 @@ func TestRetry_WhenACoordinatorLeaves_StaysWithTheOneThatAnswers(t *testing.T) {
 	c, err := niyanta.NewClient(leaving.URL+" , "+staying.URL+"/", "key")
 	require.NoError(t, err)
 	defer c.Close()
-	begin := time.Now()
+	begin := testfiles.StartStopwatch(t)
 	for range 5 {
 		require.NoError(t, submitNoop(c))
 	}
-	assert.Less(t, time.Since(begin), time.Second)
+	assert.Less(t, begin.Took(), time.Second)
 	calls, _ := leaving.served()
 	assert.Equal(t, 2, calls, "one that it served, one that it did not")
 	calls, _ = staying.served()
@@ -257,7 +258,7 @@ func (f wire) client(t *testing.T, opts ...niyanta.ClientOption) (c *niyanta.Cli
 			}
 			body := `{"error":{"code":"SERVICE_UNAVAILABLE","message":"no","details":{},"request_id":""}}`
 			if status == http.StatusOK {
-				body = `{"status":"RUNNING"}`
+				body = `{"workload_id":"wl_1","status":"RUNNING"}`
 			}
 			return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {after}},
 				Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
@@ -378,4 +379,37 @@ func TestWait_LastsAsLongAsItIsTold(t *testing.T) {
 		assert.InDelta(t, time.Hour, time.Since(begin), float64(time.Millisecond),
 			"a coordinator that was disconnected for a while included")
 	})
+}
+
+// A balancer that sends http to https answers 301 or 302. Who follows it makes a GET of a POST, and would
+// take the list of workloads for the workload that was submitted.
+func TestClient_WhenSomethingRedirects_FollowsNothingAndSaysWhereItLeads(t *testing.T) {
+	elsewhere := play(t, func(_ *script, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"workloads":[],"workload_id":"wl_elsewhere","status":"RUNNING"}`)
+	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s := play(t, func(_ *script, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		})
+		for name, c := range map[string]*niyanta.Client{
+			"plain": s.client(t), "own": s.client(t, niyanta.WithHTTPClient(&http.Client{})),
+			"later": s.client(t).With(niyanta.WithHTTPClient(&http.Client{})),
+		} {
+			_, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep"}, "")
+			require.ErrorIs(t, err, niyanta.ErrUnavailable, "%d %s", status, name)
+			require.ErrorContains(t, err, elsewhere.URL)
+			_, err = c.Get(t.Context(), "wl_1")
+			require.ErrorIs(t, err, niyanta.ErrUnavailable, "%d %s", status, name)
+		}
+	}
+	require.Empty(t, elsewhere.calls, "the key and the input stay here")
+	s := play(t, func(_ *script, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
+	})
+	chosen := s.client(t, niyanta.WithHTTPClient(&http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+	}))
+	_, err := chosen.Get(t.Context(), "wl_1")
+	require.NoError(t, err, "who wants it says so")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -45,8 +46,8 @@ func TestWorkerRunUntilSignal_WhenASecondOneComes_SkipsTheRestOfTheDrain(t *test
 		t.Fatalf("the drain has just begun: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
-	began := time.Now()
+	began := testfiles.StartStopwatch(t)
 	require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
 	require.ErrorContains(t, <-ended, "cut short")
-	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Less(t, began.Took(), 5*time.Second)
 }

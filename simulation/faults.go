@@ -104,6 +104,10 @@ func (s checkpoints) Save(
 	})
 }
 
+func (s checkpoints) Workload(ctx context.Context, id domain.WorkloadID) (domain.Workload, error) {
+	return withFaults(s.w, func() (domain.Workload, error) { return s.CheckpointStore.Workload(ctx, id) })
+}
+
 // decaying is a CheckpointStore on a disk that damages checkpoints.
 type decaying struct {
 	ports.CheckpointStore

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/niyanta/niyanta/adapters/internal/summed"
 	"github.com/niyanta/niyanta/core/domain"
@@ -104,12 +102,8 @@ func openS3(u *url.URL) (*S3, error) {
 	transport.ResponseHeaderTimeout = answerTimeout
 	options := &minio.Options{
 		Transport: noting{transport},
-		Creds: credentials.NewChainCredentials([]credentials.Provider{
-			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{
-				Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
-			},
-		}),
-		Secure: p.secure, Region: p.region, MaxRetries: 3,
+		Creds:     newKeys(transport),
+		Secure:    p.secure, Region: p.region, MaxRetries: 3,
 	}
 	if p.pathStyle {
 		options.BucketLookup = minio.BucketLookupPath
@@ -142,7 +136,7 @@ func (s *S3) Put(
 	var first bytes.Buffer
 	n, err := io.Copy(&first, io.LimitReader(sum, partSize))
 	if err == nil {
-		value, size := io.Reader(&first), n
+		value, size := io.Reader(bytes.NewReader(first.Bytes())), n // can be sent again
 		if n == partSize {
 			value, size = io.MultiReader(&first, sum), -1
 		}

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const pageFile = "index.html"
@@ -26,10 +27,12 @@ var mediaTypes = map[string]string{
 	".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",
 }
 
-// file is one of the console's files, as it is and compressed.
+// file is one of the console's files, as it is and compressed. It is compressed when a browser first
+// asks for it, so that a process starts at once.
 type file struct {
 	mediaType, tag string
-	plain, gzipped []byte
+	plain          []byte
+	gzipped        func() []byte
 }
 
 // FileSet holds the console's files. They never change while the process runs.
@@ -51,7 +54,8 @@ func newFileSet(files fs.FS) (*FileSet, error) {
 			return nil, fmt.Errorf("the console's file %s has no known media type", e.Name())
 		}
 		sum := sha256.Sum256(plain)
-		s.files[e.Name()] = file{mediaType, hex.EncodeToString(sum[:8]), plain, compress(plain)}
+		s.files[e.Name()] = file{mediaType, hex.EncodeToString(sum[:8]), plain,
+			sync.OnceValue(func() []byte { return compress(plain) })}
 	}
 	if _, built := s.files[pageFile]; !built {
 		return nil, fmt.Errorf("the console has no %s: run make console", pageFile)
@@ -79,7 +83,7 @@ func (s *FileSet) Serve(w http.ResponseWriter, r *http.Request, name string) boo
 	header := w.Header()
 	header.Add("Vary", "Accept-Encoding")
 	if acceptsGzip(r) {
-		body, tag = f.gzipped, `"`+f.tag+`-gzip"`
+		body, tag = f.gzipped(), `"`+f.tag+`-gzip"`
 	}
 	header.Set("Content-Security-Policy", policy)
 	header.Set("Cache-Control", "no-cache")

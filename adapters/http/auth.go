@@ -120,9 +120,14 @@ func (a *api) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	}
 }
 
-// bearer returns the key of the Authorization header, or "".
+// bearer returns the key of the Authorization header, or "". Several headers count as none: what
+// stands between may have judged the request by another one.
 func bearer(r *http.Request) string {
-	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	sent := r.Header.Values("Authorization")
+	if len(sent) != 1 {
+		return ""
+	}
+	scheme, key, ok := strings.Cut(sent[0], " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}

@@ -47,8 +47,18 @@ const (
 	CertificateExpired     CertificateState = "expired"
 )
 
+// EncryptionState is whether the storages take the encryption keys of customers.
+type EncryptionState string
+
+// The states of encryption keys.
+const (
+	EncryptionUsable EncryptionState = "usable"
+	// EncryptionRefused: a storage could not use the key of a customer lately.
+	EncryptionRefused EncryptionState = "refused"
+)
+
 // Readiness is the state of the process and of its dependencies. Replica, Archive,
-// IdentityProvider and Certificate are empty if none is configured.
+// IdentityProvider, EncryptionKeys and Certificate are empty if none is configured.
 type Readiness struct {
 	Leader, LeaderElected bool
 	// LeaderName is the coordinator that leads; empty if none does. /ready does not tell it to everybody.
@@ -56,12 +66,14 @@ type Readiness struct {
 	Database, Broker, RateLimiter, Replica, Archive, Checkpoints Dependency
 	IdentityProvider                                             Dependency
 	Certificate                                                  CertificateState
+	EncryptionKeys                                               EncryptionState
 }
 
 // status is "unavailable" if the process cannot serve: it shuts down, or there is no database that
 // takes writes. It is "degraded" if the process serves without something that it can do without. A
 // fault that all coordinators see at once must not take all of them out of rotation: with the bus
-// disconnected, workers get their work over HTTP.
+// disconnected, workers get their work over HTTP. Encryption keys change nothing: they are in the
+// hands of customers, and one must not be able to have all coordinators called degraded.
 func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	switch {
 	case stopping || r.Database != Connected:
@@ -97,6 +109,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	if state.IdentityProvider != "" {
 		provider := gen.ReadinessDependenciesIdentityProvider(state.IdentityProvider)
 		d.IdentityProvider = &provider
+	}
+	if state.EncryptionKeys != "" {
+		keys := gen.ReadinessDependenciesEncryptionKeys(state.EncryptionKeys)
+		d.EncryptionKeys = &keys
 	}
 	if state.Certificate != "" {
 		certificate := gen.ReadinessDependenciesCertificate(state.Certificate)

@@ -36,6 +36,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		"identity provider connected": {func(r *Readiness) { r.IdentityProvider = Connected }, false, 200, "ready"},
 		"identity provider disconnected": {func(r *Readiness) { r.IdentityProvider = Disconnected }, false, 200,
 			"degraded"},
+		"encryption keys usable":  {func(r *Readiness) { r.EncryptionKeys = EncryptionUsable }, false, 200, "ready"},
+		"encryption keys refused": {func(r *Readiness) { r.EncryptionKeys = EncryptionRefused }, false, 200, "ready"},
 		"all but the database": {func(r *Readiness) {
 			*r = Readiness{Database: Connected, Broker: Disconnected, RateLimiter: Disconnected}
 		}, false, 200, "degraded"},
@@ -67,6 +69,7 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 				Checkpoints      Dependency       `json:"checkpoints"`
 				Certificate      CertificateState `json:"certificate"`
 				IdentityProvider Dependency       `json:"identity_provider"`
+				EncryptionKeys   EncryptionState  `json:"encryption_keys"`
 				LeaderElected    bool             `json:"leader_elected"`
 			} `json:"dependencies"`
 		}
@@ -77,7 +80,7 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 			Leader: got.IsLeader, LeaderElected: d.LeaderElected, Database: d.Database, Broker: d.Broker,
 			RateLimiter: d.RateLimiter, Replica: d.Replica, Archive: d.Archive,
 			Checkpoints: d.Checkpoints, Certificate: d.Certificate,
-			IdentityProvider: d.IdentityProvider,
+			IdentityProvider: d.IdentityProvider, EncryptionKeys: d.EncryptionKeys,
 		}
 		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)
 		health, _ := s.send("GET", "/health", "")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
-	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/services/insight"
 )
 
@@ -24,7 +23,7 @@ func (a *api) GetConfig(ctx context.Context, _ gen.GetConfigRequestObject) (gen.
 func (a *api) ListLanes(ctx context.Context, req gen.ListLanesRequestObject) (gen.ListLanesResponseObject, error) {
 	limit := limitOr(req.Params.Limit, defaultPage)
 	q := insight.LanesQuery{
-		Customer: domain.CustomerID(deref(req.Params.CustomerID)), Type: deref(req.Params.WorkloadType),
+		Customer: customerID(deref(req.Params.CustomerID)), Type: deref(req.Params.WorkloadType),
 		Blocked: req.Params.Blocked, Limit: limit + 1,
 	}
 	bound := fmt.Sprint("lanes ", q.Customer, " ", q.Type)

@@ -278,7 +278,7 @@ func (r *jsonReader) remember(key []byte, first int, seen map[string]struct{}) (
 		_, twice = seen[string(key)]
 	}
 	if twice {
-		return nil, domain.Invalid(string(key), "stands twice in one object")
+		return nil, domain.Invalid(r.fieldPath(), "stands twice in one object")
 	}
 	if seen != nil {
 		seen[string(key)] = struct{}{}

@@ -58,7 +58,8 @@ func (m moving) Read(p []byte) (int, error) {
 	return m.ReadCloser.Read(p)
 }
 
-// streamed answers with a large checkpoint. It may take as long as it moves.
+// streamed answers with a large checkpoint. It may take as long as it moves. Without a Body it says
+// what one would be, which answers HEAD.
 type streamed struct{ ports.CheckpointData }
 
 // VisitWorkerLoadCheckpointResponse implements gen.WorkerLoadCheckpointResponseObject.
@@ -70,10 +71,15 @@ func (s streamed) VisitWorkerLoadCheckpointResponse(w http.ResponseWriter) error
 // VisitGetWorkloadCheckpointResponse implements gen.GetWorkloadCheckpointResponseObject. An answer that
 // has begun can't turn into an error: it is broken off, so that nobody takes it for whole.
 func (s streamed) VisitGetWorkloadCheckpointResponse(w http.ResponseWriter) error {
-	defer func() { _ = s.Body.Close() }() // it was read
+	if s.Body != nil {
+		defer func() { _ = s.Body.Close() }() // it was read
+	}
 	w.Header().Set("Content-Type", mediaBytes)
 	w.Header().Set("Content-Length", strconv.FormatInt(s.Size, 10))
 	w.WriteHeader(http.StatusOK)
+	if s.Body == nil {
+		return nil
+	}
 	if _, err := io.Copy(paced{w, http.NewResponseController(w)}, io.LimitReader(s.Body, s.Size)); err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -14,12 +14,14 @@ func maskText(s *string) {
 
 // maskWorkload removes from a workload what its customer or its program wrote. Viewers see what
 // becomes of workloads, not what they work on. The reason of a failed run contains the program's
-// message, so it is replaced by the type of the failure.
-func maskWorkload(w *gen.Workload) {
+// message, so it is replaced by the type of the failure. One that a worker gave is masked.
+func maskWorkload(w *gen.Workload, reasonByWorker bool) {
 	w.InputParams, w.ResultData = raw(""), raw("")
 	maskText(w.ProgressMessage)
 	maskText(w.ErrorMessage)
-	if w.ErrorType != nil && w.StatusReason != nil {
+	if reasonByWorker {
+		maskText(w.StatusReason)
+	} else if w.ErrorType != nil && w.StatusReason != nil {
 		w.StatusReason = w.ErrorType
 	}
 }

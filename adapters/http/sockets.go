@@ -154,7 +154,7 @@ func (k *socket) credentials(w http.ResponseWriter) (domain.Principal, error) {
 	switch {
 	case err != nil:
 		return domain.Principal{}, err
-	case k.r.Header.Get("Authorization") != "":
+	case k.r.Header.Get("Authorization") != "" || len(k.r.Header.Values("Authorization")) > 1:
 		return k.a.Tenancy.Authenticate(ctx, bearer(k.r))
 	case ticket != "":
 		return k.a.redeem(ctx, ticket)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -110,6 +111,10 @@ func (a *api) WorkerLoadCheckpoint(
 	switch {
 	case err != nil:
 		return nil, err
+	case c.Body != nil && scopeOf(ctx).method == http.MethodHead:
+		_ = c.Body.Close() // nothing was read
+		c.Body = nil
+		return streamed{c}, nil
 	case c.Body != nil:
 		return streamed{c}, nil
 	}

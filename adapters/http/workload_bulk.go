@@ -69,11 +69,14 @@ type selection struct {
 // bulk does a bulk request, or repeats the answer to it.
 func (a *api) bulk(ctx context.Context, req lifecycle.BulkRequest, sel selection) (gen.BulkAnswer, error) {
 	s := scopeOf(ctx)
+	req.Digest = s.digest
 	switch {
 	case (sel.ids == nil) == (sel.filter == nil):
 		return gen.BulkAnswer{}, domain.Invalid("workload_ids", "either this or filter is required")
 	case sel.filter == nil && sel.cursor != nil:
 		return gen.BulkAnswer{}, domain.Invalid("cursor", "belongs to a filter")
+	case sel.filter == nil && sel.limit != nil:
+		return gen.BulkAnswer{}, domain.Invalid("limit", "belongs to a filter")
 	}
 	if sel.filter != nil {
 		if err := a.selectCustomer(ctx, sel.filter); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
@@ -142,6 +143,9 @@ func (a *api) GetWorkloadCheckpoint(
 		if err := a.Auditing.RecordRead(ctx, read); err != nil {
 			return nil, err
 		}
+	}
+	if s.method == http.MethodHead { // or a value of GiB would be read for nobody
+		return streamed{ports.CheckpointData{Sequence: c.Sequence, Size: int64(c.Size)}}, nil
 	}
 	if c.Blob == "" {
 		// The stored bytes and the decoded ones are in memory at the same time.

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,7 +172,9 @@ func workloadQuery(
 		OrderBy: ports.OrderCreatedAt, Limit: defaultPage,
 	}
 	for _, s := range deref(in.Status) {
-		q.Statuses = append(q.Statuses, domain.Status(s))
+		if status := domain.Status(s); !slices.Contains(q.Statuses, status) {
+			q.Statuses = append(q.Statuses, status)
+		}
 	}
 	for _, l := range deref(in.Label) {
 		k, v, ok := strings.Cut(l, "=")
@@ -185,6 +188,9 @@ func workloadQuery(
 			return q, "", domain.Invalid("label", "names %q with two values, which no workload has", domain.CutText(k, 100))
 		}
 		q.Labels[k] = v
+		if len(q.Labels) > domain.MaxTags {
+			return q, "", domain.Invalid("label", "must name at most %d keys: no workload has more labels", domain.MaxTags)
+		}
 	}
 	if in.OrderBy != nil {
 		q.OrderBy = ports.OrderBy(*in.OrderBy)

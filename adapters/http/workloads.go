@@ -77,7 +77,7 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 		out.ErrorType, out.ErrorMessage = &w.Failure.Type, &w.Failure.Message
 	}
 	if role == domain.RoleViewer {
-		maskWorkload(&out)
+		maskWorkload(&out, w.ReasonByWorker())
 	}
 	return out
 }

@@ -76,6 +76,20 @@ func (c checkpoints) Load(
 	return domain.Checkpoint{}, nil, domain.NotFound("checkpoint")
 }
 
+// Workload implements ports.CheckpointStore.
+func (c checkpoints) Workload(ctx context.Context, id domain.WorkloadID) (domain.Workload, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Workload{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	r := c.s.workloads[id]
+	if r == nil {
+		return domain.Workload{}, domain.NotFound("workload")
+	}
+	return r.Workload.Brief().Clone(), nil
+}
+
 // List implements ports.CheckpointStore.
 func (c checkpoints) List(
 	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,

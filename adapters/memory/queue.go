@@ -98,17 +98,19 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 }
 
 // NextDue implements ports.QueueStore.
-func (q queue) NextDue(ctx context.Context) (time.Time, error) {
+func (q queue) NextDue(ctx context.Context) (in time.Duration, ok bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return time.Time{}, err
+		return 0, false, err
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
-	q.s.promoteLocked(q.s.now())
-	if r, ok := q.s.delayed.Min(); ok {
-		return r.NotBefore, nil
+	now := q.s.now()
+	q.s.promoteLocked(now)
+	r, ok := q.s.delayed.Min()
+	if !ok {
+		return 0, false, nil
 	}
-	return time.Time{}, nil
+	return r.NotBefore.Sub(now), true, nil
 }
 
 // Occupancy implements ports.QueueStore.
@@ -188,11 +190,15 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 	for _, session := range sessions {
 		if h := q.s.holdings[session]; h != nil {
 			for _, e := range h.ending {
-				out = append(out, ports.HeldWorkload{
+				ended := ports.HeldWorkload{
 					WorkloadID: e.WorkloadID, CustomerID: e.CustomerID, WorkerID: e.WorkerID, SessionID: e.SessionID, Lane: e.Lane,
 					Generation: e.Generation, HeldFor: now.Sub(e.AssignedAt), Ending: true,
 					EndingFor: now.Sub(e.EndedAt),
-				})
+				}
+				if r := q.s.workloads[e.WorkloadID]; r != nil {
+					ended.Status = r.Status
+				}
+				out = append(out, ended)
 			}
 		}
 	}
@@ -269,7 +275,7 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 		// more.
 		if end := q.s.past[h.SessionID]; end != nil && q.s.workloads[h.WorkloadID].SessionID == h.SessionID {
 			o := ports.Orphan{HeldWorkload: h, Loss: end.Loss, Excused: end.Excused()}
-			o.Shared = h.Suspect && q.s.suspectsOfLocked(h.SessionID) > 1
+			o.Shared = h.Suspect && q.s.suspects[h.SessionID] > 1
 			for _, id := range q.s.workloads[h.WorkloadID].Deaths {
 				if d := q.s.past[id]; d != nil && d.Returned {
 					o.Returned = append(o.Returned, id)

@@ -161,6 +161,7 @@ func (s *Store) purgeSessionsLocked(p ports.Purge, now time.Time) (n int) {
 	for _, id := range slices.Sorted(maps.Keys(s.past)) {
 		if n < p.Limit && now.Sub(s.past[id].At) > p.Age && s.holdings[id] == nil {
 			delete(s.past, id)
+			delete(s.suspects, id)
 			n++
 		}
 	}

@@ -24,6 +24,8 @@ type Store struct {
 	workers   map[domain.WorkerID]*domain.Worker
 	// past are the sessions that have ended.
 	past map[domain.SessionID]*domain.EndedSession
+	// suspects is how many suspects those sessions had when they ended; not those that had none.
+	suspects map[domain.SessionID]int
 	// certificates are the processes that died, and when.
 	certificates map[certificate]time.Time
 	keys         map[string]*domain.APIKey  // by prefix
@@ -86,6 +88,7 @@ func NewStore(clock ports.Clock) *Store {
 		holdings:  map[domain.SessionID]*holding{},
 		workers:   map[domain.WorkerID]*domain.Worker{},
 		past:      map[domain.SessionID]*domain.EndedSession{},
+		suspects:  map[domain.SessionID]int{},
 		keys:      map[string]*domain.APIKey{},
 		tickets:   map[[32]byte]domain.Ticket{},
 		happened:  newHappened(),

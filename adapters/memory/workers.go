@@ -46,8 +46,15 @@ func (s *Store) changeLocked(c domain.WorkerChange) {
 	if c.Ended.ID != "" {
 		s.past[c.Ended.ID] = &c.Ended
 		if h := s.holdings[c.Ended.ID]; h != nil {
+			n := s.suspectsOfLocked(c.Ended.ID)
 			for k := range h.ending { // its process is gone or stops all it runs
+				if r := s.workloads[k.WorkloadID]; r != nil && r.Suspect() {
+					n++
+				}
 				s.letGoLocked(h, k)
+			}
+			if n > 0 {
+				s.suspects[c.Ended.ID] = n
 			}
 			s.dropIfEmptyLocked(c.Ended.ID)
 		}

@@ -21,14 +21,16 @@ const messageLimit = 2 * dataLimit
 
 // Envelope is around every message.
 type Envelope struct {
-	MessageID     string          `json:"message_id"`
-	Type          string          `json:"type"`
-	Version       int             `json:"version"`
-	Timestamp     time.Time       `json:"timestamp"`
-	SenderID      string          `json:"sender_id"`
-	SenderType    string          `json:"sender_type"`
-	CorrelationID string          `json:"correlation_id,omitempty"`
-	Payload       json.RawMessage `json:"payload,omitempty"`
+	MessageID     string    `json:"message_id"`
+	Type          string    `json:"type"`
+	Version       int       `json:"version"`
+	Timestamp     time.Time `json:"timestamp"`
+	SenderID      string    `json:"sender_id"`
+	SenderType    string    `json:"sender_type"`
+	CorrelationID string    `json:"correlation_id,omitempty"`
+	// Origin tells the hints of a process from those of the others.
+	Origin  string          `json:"origin,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
 	// Error is set in replies that refuse.
 	Error *Refusal `json:"error,omitempty"`
 }
@@ -63,6 +65,7 @@ type Party struct {
 	Prefix   string // of all subjects, empty or ending in "."
 	Clock    ports.Clock
 	IDs      ports.IDs
+	origin   string // of hints
 }
 
 // encode makes a message.
@@ -77,7 +80,7 @@ func (p Party) encodeReply(messageType, correlation string, payload any, refusal
 		Payload any `json:"payload"` // in place of the envelope's, so that it is encoded once
 	}{Envelope{
 		MessageID: p.IDs.New("msg_"), Type: messageType, Version: Version, Timestamp: p.Clock.Now().UTC(),
-		SenderID: p.ID, SenderType: p.Kind, CorrelationID: correlation, Error: refusal,
+		SenderID: p.ID, SenderType: p.Kind, CorrelationID: correlation, Origin: p.origin, Error: refusal,
 	}, payload})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", messageType, err)

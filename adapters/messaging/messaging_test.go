@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -146,7 +147,8 @@ func (*disconnectedBus) Publish(context.Context, string, []byte) error {
 func TestHints_WhenTheBusIsDisconnected_ReachTheirOwnProcess(t *testing.T) {
 	counts := map[string]int{}
 	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
-	h := NewHints(&disconnectedBus{}, party, counted{counts: counts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h := NewHints(&disconnectedBus{}, contracttests.NewLocalHints(), party, counted{counts: counts},
+		slog.New(slog.DiscardHandler))
 	var woken, commanded []string
 	wakes, err := h.Wakes(t.Context(), func(reason string) { woken = append(woken, reason) })
 	require.NoError(t, err)
@@ -179,7 +181,8 @@ func (b *publishingBus) Publish(_ context.Context, _ string, data []byte) error 
 func TestCommand_WithoutItsAssignment_HasTheWorkerFetchIt(t *testing.T) {
 	bus := &publishingBus{}
 	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
-	h := NewHints(bus, party, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	h := NewHints(bus, contracttests.NewLocalHints(), party, counted{counts: map[string]int{}},
+		slog.New(slog.DiscardHandler))
 	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign, Assignment: &ports.Assignment{}})
 	require.Equal(t, []string{typeCommands}, bus.types)
 	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign}, ports.Command{Kind: ports.CommandDrain})
@@ -306,7 +309,7 @@ func TestPoll_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *t
 func TestUpdates_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *testing.T) {
 	bus := &slowBus{confirm: make(chan struct{})}
 	p := Party{ID: "c", Clock: fixedClock{}, IDs: fixedIDs{}}
-	h := NewHints(bus, p, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	h := NewHints(bus, contracttests.NewLocalHints(), p, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
 	first := make(chan error)
 	go func() {
 		_, err := h.Updates(t.Context(), ports.FollowedWorkload("wl_1"), func(ports.Update) {})

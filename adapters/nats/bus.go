@@ -1,13 +1,14 @@
 package nats
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -56,8 +57,6 @@ type Bus struct {
 	watcher sync.WaitGroup
 }
 
-var errUnreachable = errors.New("the server does not answer yet")
-
 // Connect returns a bus. It does not need the server: the bus connects as soon as that answers.
 func Connect(o Options) (*Bus, error) {
 	address, err := addressOf(o.URL)
@@ -65,9 +64,18 @@ func Connect(o Options) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{link: link.New(address, o.Log), log: o.Log, subs: delivery.NewSubscriptions[*nats.Msg](o.Log)}
+	refused := make(chan error, 1) // the first failure, which the library tells only here
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.Timeout(flushTimeout),
+		// The server's password may change before the client's, or after.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			select {
+			case refused <- err:
+			default:
+			}
+		}),
 		// A write over a silent connection holds up all other calls.
 		nats.FlusherTimeout(flushTimeout),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -89,7 +97,7 @@ func Connect(o Options) (*Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	if !b.conn.IsConnected() {
-		b.link.Disconnected(cmp.Or(b.conn.LastError(), errUnreachable))
+		b.link.Disconnected(<-refused)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
@@ -126,8 +134,11 @@ func (b *Bus) failed(s *nats.Subscription, err error) {
 	if s != nil {
 		subject = s.Subject
 	}
-	if errors.Is(err, nats.ErrSlowConsumer) {
+	switch {
+	case errors.Is(err, nats.ErrSlowConsumer):
 		b.subs.Drop()
+	case !b.conn.IsConnected(): // it comes with each attempt, and probe tells it once
+		return
 	}
 	b.log.Warn("bus error", "subject", subject, "error", err)
 }
@@ -272,6 +283,9 @@ func (b *Bus) unsubscribe(s *nats.Subscription) error {
 // and messages are published into nothing meanwhile.
 func (b *Bus) probe(ctx context.Context) error {
 	if !b.conn.IsConnected() {
+		if err := b.conn.LastError(); refuses(err) {
+			b.link.Refused(err)
+		}
 		return link.ErrReported
 	}
 	err := b.conn.FlushWithContext(ctx)
@@ -282,6 +296,13 @@ func (b *Bus) probe(ctx context.Context) error {
 		return link.ErrReported
 	}
 	return link.ErrSilent
+}
+
+// refuses reports whether err is the answer of a server that refuses a connection, such as one for a
+// wrong password, and not that of a network without an answer.
+func refuses(err error) bool {
+	var network net.Error
+	return err != nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) && !errors.Is(err, nats.ErrNoServers)
 }
 
 func (b *Bus) reconnect(context.Context) {

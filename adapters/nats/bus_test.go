@@ -108,20 +108,49 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 	assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
 }
 
-func TestLog_WhenThePasswordIsWrong_HasOneLineThatSaysSo(t *testing.T) {
+func TestLog_WhenThePasswordIsWrong_SaysSoOnce(t *testing.T) {
+	b, _, log := refused(t)
+	said := func() int { return strings.Count(strings.ToLower(log.String()), "authorization violation") }
+	require.Eventually(t, func() bool { return said() == 1 }, 20*time.Second, time.Millisecond, "%s", log)
+	require.Never(t, b.Connected, 2*time.Second, 50*time.Millisecond)
+	assert.Equal(t, 1, said(), "%s", log)
+	assert.NotContains(t, log.String(), "wrong")
+}
+
+// refused returns a bus that the server refuses for its password "wrong".
+func refused(t *testing.T) (*nats.Bus, *servers.NATS, *testfiles.Log) {
+	t.Helper()
 	a := testfiles.NewAuthority(t)
 	s := servers.StartNATSWithTLS(t, a, "niyanta", "secret")
-	var log testfiles.Log
+	log := &testfiles.Log{}
 	b, err := nats.Connect(nats.Options{
 		URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), TLS: using(t, a.CA, a.Issue(t, "client")),
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Close() })
-	require.Never(t, b.Connected, 2*time.Second, 50*time.Millisecond)
-	assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
-	assert.Contains(t, log.String(), "authorization violation")
-	assert.NotContains(t, log.String(), "wrong")
+	return b, s, log
+}
+
+// The server's password changes before that of its clients, or after: a client that gave up would
+// stay without its bus until it is restarted.
+func TestBus_WhenTheServerRefusesItForAWhile_ConnectsOnceItDoesNot(t *testing.T) {
+	b, s, log := refused(t)
+	for _, change := range []struct {
+		password string
+		connects bool
+	}{{"wrong", true}, {"secret", false}, {"wrong", true}} {
+		s.Stop()
+		s.SetPassword(change.password)
+		require.NoError(t, s.Start())
+		if change.connects {
+			require.Eventually(t, b.Connected, 20*time.Second, 10*time.Millisecond, "%s", log)
+			continue
+		}
+		require.Eventually(t, func() bool { return !b.Connected() }, 20*time.Second, time.Millisecond)
+		require.Never(t, b.Connected, 3*time.Second, 50*time.Millisecond, "%s", log)
+		assert.Equal(t, 1, log.Count("bus refuses the connection"), "%s", log)
+	}
 }
 
 func TestSubscription_WhenItsBufferIsFull_DropsAndCounts(t *testing.T) {

@@ -51,8 +51,9 @@ type keys struct {
 	asking sync.Mutex // one looks at a time
 	mu     sync.Mutex
 	known  []jose.JSONWebKey // nil: never read
-	asked  time.Time         // when a look last began
-	failed error             // of the last look
+	// asked is when a look last began, answered when one last ended.
+	asked, answered time.Time
+	failed          error // of the last look
 }
 
 // verifySignature returns the payload of a token that a key of the provider has signed.
@@ -108,10 +109,10 @@ func (k *keys) askAgain(ctx context.Context) bool {
 	k.asking.Lock()
 	defer k.asking.Unlock()
 	k.mu.Lock()
-	asked := k.asked
+	asked, answered := k.asked, k.answered
 	k.mu.Unlock()
-	if asked.After(began) {
-		return true // another one has looked meanwhile
+	if !answered.Before(began) {
+		return true // a look of another one has ended meanwhile, such as the first one of this process
 	}
 	if k.now().Sub(asked) < askInterval {
 		return false
@@ -136,7 +137,7 @@ func (k *keys) lookLocked(ctx context.Context) error {
 	found, err := k.read(bounded)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.failed = err
+	k.failed, k.answered = err, k.now()
 	if err == nil {
 		k.known = found
 	}

@@ -73,6 +73,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	deltas := domain.Deltas{}
 	var written lines
 	var keep, free []domain.Ending
+	var ghosts []*domain.Workload // stand in the queue, and do not wait
 	touched := map[domain.WorkloadID]bool{}
 	for i := range b.Transitions {
 		w := found[b.Transitions[i].WorkloadID]
@@ -82,6 +83,9 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		}
 		res, event, changed := domain.Execute(w, &b.Transitions[i], tally, t.now)
 		results[i] = res
+		if b.Transitions[i].Event == domain.EventAssign && w != nil && !w.Status.Waiting() && !res.Outcome.OK() {
+			ghosts = append(ghosts, w)
+		}
 		if res.Outcome == domain.OutcomeApplied {
 			written.add(&b.Transitions[i])
 		}
@@ -114,6 +118,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		acts = append(acts, b.Transitions[i].Act(&res, t.now))
 	}
 	t.queueChanges(changes)
+	t.deleteWaiting(ghosts)
 	t.queueDeltas(deltas)
 	t.queueAudit(events)
 	t.queueLines(written)

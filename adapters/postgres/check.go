@@ -47,18 +47,7 @@ var ErrSchemaMissing = errors.New("the schema is missing or too old: run niyanta
 // CheckSchema checks that the database has the schema that this program needs, or a newer one. It
 // returns ErrSchemaMissing if it does not, or why the database could not be asked.
 func CheckSchema(ctx context.Context, url string) error {
-	cfg, err := poolConfig(url, 1)
-	if err != nil {
-		return err
-	}
-	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	c, err := pgx.ConnectConfig(bounded, cfg.ConnConfig)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close(bounded) }() // nothing is left to lose
-	return schemaOf(bounded, c)
+	return ask(ctx, url, schemaOf)
 }
 
 // schemaOf is CheckSchema on a connection.

@@ -144,6 +144,19 @@ func (c checkpoints) Load(
 	return found[0], data, nil
 }
 
+// Workload implements ports.CheckpointStore.
+func (c checkpoints) Workload(ctx context.Context, id domain.WorkloadID) (domain.Workload, error) {
+	found, err := query(ctx, c.s.pool, workloadTable.scan,
+		"SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = $1::text", string(id))
+	if err == nil && len(found) == 0 {
+		err = domain.NotFound("workload")
+	}
+	if err != nil {
+		return domain.Workload{}, err
+	}
+	return found[0], nil
+}
+
 // List implements ports.CheckpointStore.
 func (c checkpoints) List(
 	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,

@@ -105,10 +105,6 @@ func TestStoresKeepTheirContracts(t *testing.T) {
 // A pooler in transaction mode gives each transaction another session, so nothing may depend on
 // one.
 func TestStoresKeepTheirContractsBehindAPooler(t *testing.T) {
-	each := 4
-	if *whole {
-		each = 1
-	}
-	contracttests.RunSomeStores(t, "pgbouncer", each,
+	contracttests.RunSomeStores(t, "pgbouncer", 8,
 		harness(func(t *testing.T, c *servers.Postgres, db string) string { return c.Pooler(t, db) }))
 }

@@ -60,7 +60,7 @@ func translate(ctx context.Context, err error) error {
 		return &domain.Error{Code: domain.CodeConflict, Message: "exists already", Cause: err}
 	case pg.Code == foreignKeyViolation:
 		return &domain.Error{Code: domain.CodeNotFound, Message: "customer not found", Cause: err}
-	case class == "08", class == "53", class == "57", class == "40", pg.Code == "25006", pg.Code == "55P03":
+	case class == "08", class == "53", class == "57", class == "40", pg.Code == readOnlyTransaction, pg.Code == "55P03":
 		// The connection failed, the server is out of resources, shuts down or cancelled the
 		// statement, conflicts outlasted the retries, the server is read-only in the middle of a
 		// failover, or a lock was not available.
@@ -112,12 +112,15 @@ func refused(err error) bool {
 // NotWritable reports whether err means that the database answers but takes no writes: it is
 // read-only (a standby, maintenance), its disk is full or broken, or the user may not write.
 func NotWritable(err error) bool {
+	if standby(err) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return false
 	}
 	switch pg.Code {
-	case "25006", "53100", "58030", "42501": // read_only_sql_transaction, disk_full, io_error, insufficient_privilege
+	case readOnlyTransaction, "53100", "58030", "42501": // and disk_full, io_error, insufficient_privilege
 		return true
 	}
 	return false

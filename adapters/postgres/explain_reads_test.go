@@ -102,7 +102,10 @@ func readCases(t *testing.T) (all []readCase) {
 		}, countBound})
 	}
 	// What coordinators read by themselves.
-	add("when the next one is due", read(func(ctx c, s s) (time.Time, error) { return s.Queue.NextDue(ctx) }))
+	add("when the next one is due", func(ctx context.Context, s ports.Stores) error {
+		_, _, err := s.Queue.NextDue(ctx)
+		return err
+	})
 	add("what a session holds", read(func(ctx c, s s) ([]ports.HeldWorkload, error) { return s.Queue.Held(ctx, "s") }))
 	add("orphans", read(func(ctx c, s s) ([]ports.Orphan, error) { return s.Queue.Orphans(ctx, "", 100) }))
 	add("unstarted", read(func(ctx c, s s) ([]ports.HeldWorkload, error) {

@@ -171,7 +171,7 @@ func operations(b *bench) map[string]time.Duration {
 	if n := len(heads.Lanes); n != lanesRead {
 		b.Fatalf("the heads of %d lanes were read, not of %d", n, lanesRead)
 	}
-	timed("NextDue", func() error { _, err := b.sane.Queue.NextDue(ctx); return err })
+	timed("NextDue", func() error { _, _, err := b.sane.Queue.NextDue(ctx); return err })
 	var ts []domain.Transition
 	for _, h := range heads.Lanes {
 		if len(ts) < 100 {

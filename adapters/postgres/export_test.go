@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,6 +28,12 @@ func ExecAll(url string, statements ...string) error {
 
 // SelectAuditOfAll is the statement that reads the events of all customers.
 var SelectAuditOfAll = selectAuditOfAll
+
+// Promote is the statement that moves what has become due from delayed to waiting.
+var Promote = promoteSQL
+
+// PromoteLimit bounds how many workloads Promote moves.
+const PromoteLimit = promoteLimit
 
 // CopyToArchive is the statement that copies all finished workloads to the archive.
 var CopyToArchive = "INSERT INTO workload_archive (" + archivedRow.names("") + ") SELECT " + wholeColumns +
@@ -120,3 +127,17 @@ func RareColumns(a, b *domain.State) (names []string) {
 }
 
 var Usual = usual
+
+// QueryReads is Query on the pool of reads.
+func QueryReads[T any](ctx context.Context, s *Store, query string) (v T, err error) {
+	err = s.reads.pool.QueryRow(ctx, query).Scan(&v)
+	return v, err
+}
+
+// Lifetimes returns how long the connections of each pool are used, without the jitter.
+func Lifetimes(s *Store) map[string]time.Duration {
+	return map[string]time.Duration{
+		"main": s.pool.Config().MaxConnLifetime, "leases": s.leases.Config().MaxConnLifetime,
+		"reads": s.reads.pool.Config().MaxConnLifetime,
+	}
+}

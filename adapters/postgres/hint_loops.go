@@ -35,6 +35,7 @@ func (s *Store) listenConfig(o HintOptions) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	onPrimary(cfg.ConnConfig)
 	cfg.ConnConfig.OnNotification = nil // WaitForNotification returns them
 	if s.dial != nil {
 		cfg.ConnConfig.DialFunc = s.dial
@@ -76,13 +77,11 @@ var errDeaf = errors.New("what this process sends does not come back: a pooler c
 
 // listen listens over one connection until that fails. heard reports whether it has worked.
 func (h *Hints) listen(ctx context.Context, cfg *pgxpool.Config) (heard bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	now := cfg.ConnConfig.Copy()
-	if err := cfg.BeforeConnect(bounded, now); err != nil {
+	if err := cfg.BeforeConnect(ctx, now); err != nil {
 		return false, err
 	}
-	conn, err := pgx.ConnectConfig(bounded, now)
+	conn, err := connect(ctx, now)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}
@@ -91,6 +90,8 @@ func (h *Hints) listen(ctx context.Context, cfg *pgxpool.Config) (heard bool, er
 		defer cancel()
 		_ = conn.Close(bounded) // it may have failed already
 	}()
+	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	var channel string
 	if err := conn.QueryRow(bounded, "SELECT "+hintChannel).Scan(&channel); err != nil {
 		return false, err

@@ -20,87 +20,6 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// localHints carries hints within one process of a test.
-type localHints struct {
-	mu       sync.Mutex
-	commands map[domain.WorkerID][]func(ports.Command)
-	wakes    []func(string)
-	updates  map[ports.Followed][]func(ports.Update)
-}
-
-type localSubscription struct{ end func() }
-
-func (s localSubscription) Close() error { s.end(); return nil }
-
-func newLocalHints() *localHints {
-	return &localHints{
-		commands: map[domain.WorkerID][]func(ports.Command){}, updates: map[ports.Followed][]func(ports.Update){},
-	}
-}
-
-func (l *localHints) Command(_ context.Context, w domain.WorkerID, cs ...ports.Command) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range cs {
-		for _, h := range l.commands[w] {
-			h(c)
-		}
-	}
-}
-
-func (l *localHints) Wake(_ context.Context, reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, h := range l.wakes {
-		h(reason)
-	}
-}
-
-func (l *localHints) Updated(_ context.Context, us ...ports.Update) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, u := range us {
-		for _, f := range u.Of() {
-			for _, h := range l.updates[f] {
-				h(u)
-			}
-		}
-	}
-}
-
-func (l *localHints) Commands(
-	_ context.Context, w domain.WorkerID, h func(ports.Command),
-) (ports.Subscription, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.commands[w] = append(l.commands[w], h)
-	return l.ending(func() { l.commands[w] = nil }), nil
-}
-
-func (l *localHints) Wakes(_ context.Context, h func(string)) (ports.Subscription, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wakes = append(l.wakes, h)
-	return l.ending(func() { l.wakes = nil }), nil
-}
-
-func (l *localHints) Updates(
-	_ context.Context, f ports.Followed, h func(ports.Update),
-) (ports.Subscription, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.updates[f] = append(l.updates[f], h)
-	return l.ending(func() { l.updates[f] = nil }), nil
-}
-
-func (l *localHints) ending(end func()) ports.Subscription {
-	return localSubscription{func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		end()
-	}}
-}
-
 // counting counts what it is told.
 type counting struct {
 	ports.Observer
@@ -139,7 +58,7 @@ func (p *processes) start(change ...func(*postgres.Options, *postgres.HintOption
 	p.Helper()
 	so := postgres.Options{URL: p.url, Log: silent}
 	ho := postgres.HintOptions{
-		Name: fmt.Sprintf("p%d", len(p.open)), Local: newLocalHints(), Observer: p.observer, Log: silent,
+		Name: fmt.Sprintf("p%d", len(p.open)), Local: contracttests.NewLocalHints(), Observer: p.observer, Log: silent,
 	}
 	for _, f := range change {
 		f(&so, &ho)
@@ -304,7 +223,7 @@ func TestHints_WhenTheConnectionBreaks_ListenAgainAndWakeTheLoops(t *testing.T) 
 	c := servers.SharedPostgres(t, prepare)
 	proxy := netfault.NewProxy(t, c.Port)
 	woken := make(chan string, 100)
-	local := newLocalHints()
+	local := contracttests.NewLocalHints()
 	_, err := local.Wakes(t.Context(), func(r string) { woken <- r })
 	require.NoError(t, err)
 	b := p.start(func(_ *postgres.Options, ho *postgres.HintOptions) {
@@ -364,7 +283,8 @@ func TestHints_WhenNothingComesBack_SayThatTheyDoNotWork(t *testing.T) {
 	s := open(t, c.URL(c.Database(t)))
 	elsewhere := c.URL(c.Database(t)) // as deaf as a connection through a pooler
 	h, err := s.OpenHints(t.Context(), postgres.HintOptions{
-		Name: "p", URL: elsewhere, Local: newLocalHints(), Observer: &counting{counts: map[string]int{}}, Log: silent,
+		Name: "p", URL: elsewhere,
+		Local: contracttests.NewLocalHints(), Observer: &counting{counts: map[string]int{}}, Log: silent,
 	})
 	require.NoError(t, err)
 	defer h.Close()

@@ -24,29 +24,24 @@ type Inspection struct {
 // forgetful lists settings and the value at which a crash costs acknowledged writes.
 var forgetful = []string{"fsync", "full_page_writes", "synchronous_commit"}
 
-// Inspect asks a database about itself. It changes nothing.
+// Inspect asks a database about itself. It changes nothing. It asks the primary, if the URL leads to
+// one.
 func Inspect(ctx context.Context, url string) (Inspection, error) {
 	var found Inspection
-	cfg, err := poolConfig(url, 1)
-	if err != nil {
-		return found, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	c, err := pgx.ConnectConfig(bounded, cfg.ConnConfig)
-	if err != nil {
-		return found, err
-	}
-	defer func() { _ = c.Close(bounded) }() // nothing is left to lose
-	const ask = `SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean,
+	err := ask(ctx, url, found.fill)
+	return found, err
+}
+
+func (found *Inspection) fill(ctx context.Context, c *pgx.Conn) error {
+	const settings = `SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean,
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
   array(SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off' ORDER BY name)`
-	err = c.QueryRow(bounded, ask, forgetful).Scan(&found.Standby, &found.ReadOnly, &found.Connections, &found.Unsafe)
+	err := c.QueryRow(ctx, settings, forgetful).Scan(&found.Standby, &found.ReadOnly, &found.Connections, &found.Unsafe)
 	if err != nil {
-		return found, fmt.Errorf("ask for settings: %w", err)
+		return fmt.Errorf("ask for settings: %w", err)
 	}
-	found.Schema = schemaOf(bounded, c)
-	return found, nil
+	found.Schema = schemaOf(ctx, c)
+	return nil
 }
 
 // Connections returns how many connections a store of these options may open.

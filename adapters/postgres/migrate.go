@@ -108,6 +108,7 @@ func openSQL(url string) (*sql.DB, error) {
 		return nil, err
 	}
 	cc := cfg.ConnConfig
+	onPrimary(cc)
 	// A migration may run for long, and its statements are not worth preparing.
 	delete(cc.RuntimeParams, "statement_timeout")
 	delete(cc.RuntimeParams, "idle_in_transaction_session_timeout")

@@ -71,14 +71,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		url: o.URL, shown: certificates{url: o.URL}, dial: o.Dial, log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)},
 	}
 	var err error
-	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns, nil); err != nil {
+	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns, onPrimary); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if s.leases, err = openPool(ctx, o, o.URL, leaseConns, nil); err != nil {
+	if s.leases, err = openPool(ctx, o, o.URL, leaseConns, onPrimary); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	reads, err := openPool(ctx, o, o.URL, o.ReadConns, forReading)
+	reads, err := openPool(ctx, o, o.URL, o.ReadConns, readingPrimary)
 	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database: %w", err)
@@ -102,7 +102,7 @@ func forReading(cc *pgx.ConnConfig) {
 	}
 	cc.RuntimeParams["statement_timeout"] = fmt.Sprint(readTimeout.Milliseconds())
 	cc.RuntimeParams["max_parallel_workers_per_gather"] = "0"
-	cc.RuntimeParams["default_transaction_read_only"] = "on"
+	onlyRead(cc)
 }
 
 func openPool(
@@ -116,9 +116,7 @@ func openPool(
 	if o.Trace != nil {
 		cfg.ConnConfig.Tracer = o.Trace
 	}
-	if adapt != nil {
-		adapt(cfg.ConnConfig)
-	}
+	adapt(cfg.ConnConfig)
 	if o.Dial != nil {
 		cfg.ConnConfig.DialFunc = o.Dial
 	}
@@ -133,6 +131,9 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 		return nil, errURL
 	}
 	cfg.MaxConns = int32(min(conns, 1000)) //nolint:gosec // bounded
+	if err := renewed(cfg, url); err != nil {
+		return nil, err
+	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.HealthCheckPeriod = 15 * time.Second
 	cfg.PingTimeout = dialTimeout
@@ -143,6 +144,12 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	// A pooler may hand over a connection that listens for somebody else.
 	cc.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	cc.DialFunc = dialer().DialContext
+	resolve := cc.LookupFunc
+	cc.LookupFunc = func(ctx context.Context, host string) ([]string, error) {
+		bounded, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return resolve(bounded, host)
+	}
 	if cc.RuntimeParams["application_name"] == "" {
 		cc.RuntimeParams["application_name"] = "niyanta"
 	}

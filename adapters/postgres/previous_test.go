@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,24 +9,23 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/previous"
 )
 
-var whole = flag.Bool("whole", false,
-	"run the contract suite of the previous version on this schema, and all of this one behind a pooler (minutes)")
+// fillsEveryTable is the case that first has the suite's own furniture put something into every table
+// with rows of customers. The furniture of the previous version knows no tables that are newer.
+const fillsEveryTable = "a_deletion_leaves_nothing_and_touches_nobody_else"
 
 // Coordinators of the previous version go on while new ones run, on the schema of the new ones.
 func TestPrevious_OnThisSchema_KeepsItsContracts(t *testing.T) {
-	if !*whole {
-		return // `make upgrade` runs it
-	}
+	dear.Skip(t)
 	source := previous.Source(t)
 	dir := filepath.Join(source, "adapters", "postgres", "migrations")
 	require.NoError(t, os.RemoveAll(dir))
 	require.NoError(t, os.CopyFS(dir, os.DirFS("migrations")))
-	suite := exec.Command("go", "test", "-trimpath", "-buildvcs=false", "-count=1", "-run",
-		"TestStoresKeepTheirContracts$",
-		"./adapters/postgres")
+	suite := exec.Command("go", "test", "-trimpath", "-buildvcs=false", "-count=1", "-timeout", "30m",
+		"-run", "TestStoresKeepTheirContracts$", "-skip", "/ErasureStore/"+fillsEveryTable, "./adapters/postgres")
 	suite.Dir = source
 	out, err := suite.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -166,11 +166,14 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 }
 
 // NextDue implements ports.QueueStore.
-func (q queue) NextDue(ctx context.Context) (time.Time, error) {
-	due, err := queryOne[*time.Time](
-		ctx, q.s.pool, "SELECT min(not_before) FROM delayed WHERE not_before > niyanta_now()",
-	)
-	return at(due), err
+func (q queue) NextDue(ctx context.Context) (in time.Duration, ok bool, err error) {
+	due, err := queryOne[*int64](ctx, q.s.pool,
+		`SELECT (extract(epoch FROM min(not_before) - niyanta_now()) * 1000000)::bigint FROM delayed
+ WHERE not_before > niyanta_now()`)
+	if err != nil || due == nil {
+		return 0, false, err
+	}
+	return max(duration(*due), 0), true, nil
 }
 
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running,
@@ -202,15 +205,17 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) {
 		var ending bool
 		var endingFor int64
-		h, err := scanHeld(row, &ending, &endingFor)
+		var status domain.Status
+		h, err := scanHeld(row, &ending, &endingFor, &status)
 		if h.Ending, h.EndingFor = ending, duration(endingFor); ending {
-			h.Status = ""
+			h.Status = status
 		}
 		return h, err
-	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
+	}, "SELECT "+heldColumns+`, false, 0, '' FROM held h WHERE h.session_id = ANY($1::text[])
  UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
   (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch
-    FROM niyanta_now() - e.ended_at) * 1000000)::bigint
+    FROM niyanta_now() - e.ended_at) * 1000000)::bigint,
+  coalesce((SELECT w.status FROM workloads w WHERE w.workload_id = e.workload_id), '')
   FROM ending e `+ofLiveSession("e")+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, texts(sessions))
 }
 
@@ -248,8 +253,8 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 		}
 		return o, err
 	}, "SELECT "+heldColumns+`, coalesce(e.loss, $3::text), coalesce(e.supervised, false), coalesce(e.returned, false),
- coalesce(h.suspect_until > niyanta_now() AND
-  (SELECT count(*) FROM held o WHERE o.session_id = h.session_id AND o.suspect_until > niyanta_now()) > 1, false),
+ coalesce(h.suspect_until > niyanta_now() AND (e.suspects > 1 OR
+  (SELECT count(*) FROM held o WHERE o.session_id = h.session_id AND o.suspect_until > niyanta_now()) > 1), false),
  (SELECT array_agg(r.session_id) FROM workloads w CROSS JOIN LATERAL jsonb_array_elements_text(w.deaths) d(id)
   JOIN ended_sessions r ON r.session_id = d.id AND r.returned WHERE w.workload_id = h.workload_id)
  FROM held h

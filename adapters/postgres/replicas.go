@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +36,8 @@ const (
 //
 // The lag is measured by the presence that the coordinator writes on the primary. A replica that has
 // a presence has everything that was committed before that presence was written. So no clocks are
-// compared, and a replica that was promoted falls behind like one that is paused.
+// compared: times of the primary only tell one presence from another, as its clock may go back. A
+// replica that was promoted falls behind like one that is paused.
 type replicas struct {
 	list []*replica
 
@@ -60,6 +62,7 @@ type replica struct {
 	weight int
 
 	checked time.Time // when the last check that succeeded began; zero after a failure
+	seen    time.Time // the presence that it had then
 	// upTo is until when everything that was committed is on the replica, by the clock of this
 	// process.
 	upTo time.Time
@@ -133,6 +136,11 @@ func (rs *replicas) mark(coordinator string, began, seen time.Time) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.coordinator = coordinator
+	for _, r := range rs.list {
+		if r.seen.Equal(seen) { // it was faster than the primary's answer
+			r.upTo = began
+		}
+	}
 	if rs.marks = append(rs.marks, mark{began, seen}); len(rs.marks) > marksKept {
 		rs.marks = rs.marks[1:]
 	}
@@ -176,19 +184,19 @@ func (rs *replicas) checkOne(ctx context.Context, r *replica) error {
 		r.checked = time.Time{}
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
-	r.checked = began
-	r.lag = 0
-	missing := time.Time{}
-	for _, m := range rs.marks {
-		switch {
-		case !m.seen.After(seen):
-			r.upTo = m.began
-		case missing.IsZero():
-			missing = m.began
-		}
+	r.checked, r.seen, r.lag = began, seen, 0
+	known := slices.IndexFunc(rs.marks, func(m mark) bool { return m.seen.Equal(seen) })
+	switch n := len(rs.marks); {
+	case known >= 0:
+		r.upTo = rs.marks[known].began
+	case n == 0 || seen.After(rs.marks[n-1].seen): // the primary's answer is on its way, or was lost
+	case !r.upTo.Before(rs.marks[0].began): // it has less than before: the name leads to another server
+		r.upTo = time.Time{}
 	}
-	if !missing.IsZero() {
-		if r.lag = began.Sub(missing); !r.upTo.IsZero() && r.upTo.Before(rs.marks[0].began) {
+	missing := slices.IndexFunc(rs.marks, func(m mark) bool { return m.began.After(r.upTo) })
+	if missing >= 0 {
+		r.lag = began.Sub(rs.marks[missing].began)
+		if missing == 0 && !r.upTo.IsZero() {
 			r.lag = began.Sub(r.upTo) // it is behind by more than the marks tell
 		}
 	}
@@ -275,12 +283,9 @@ func history[R any](
 	ctx context.Context, s *Store, customer domain.CustomerID,
 	read func(ctx context.Context, pool *pgxpool.Pool) (R, error),
 ) (R, error) {
-	on := func(r *readers) func(context.Context) (R, error) {
-		return func(ctx context.Context) (R, error) { return read(ctx, r.pool) }
-	}
 	if r := s.replicas.choose(customer); r != nil {
 		bounded, cancel := context.WithTimeout(ctx, readTimeout/2)
-		out, err := inTurn(bounded, r.readers, customer, on(r.readers))
+		out, err := on(bounded, r.readers, customer, read)
 		late := bounded.Err() != nil
 		cancel()
 		if !failed(err) || ctx.Err() != nil {
@@ -291,7 +296,15 @@ func history[R any](
 		}
 		s.log.Warn("a read replica failed, the primary is asked", "replica", r.name, "error", err)
 	}
-	return inTurn(ctx, s.reads, customer, on(s.reads))
+	return on(ctx, s.reads, customer, read)
+}
+
+// on runs a read on the connections of r when it is the customer's turn.
+func on[R any](
+	ctx context.Context, r *readers, customer domain.CustomerID,
+	read func(ctx context.Context, pool *pgxpool.Pool) (R, error),
+) (R, error) {
+	return inTurn(ctx, r, customer, func(ctx context.Context) (R, error) { return read(ctx, r.pool) })
 }
 
 // failed reports whether err is the replica's, and no answer.

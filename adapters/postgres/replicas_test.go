@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -149,6 +150,7 @@ func TestReplicas_WithWeights_ServeListsInProportion(t *testing.T) {
 }
 
 func TestReplicas_WhenACustomerHasJustWritten_ItReadsThePrimary(t *testing.T) {
+	dear.Skip(t)
 	r := newReplicated(t, 1)
 	r.submit("cust_b")
 	r.settled()
@@ -169,7 +171,55 @@ func TestReplicas_WhenACustomerHasJustWritten_ItReadsThePrimary(t *testing.T) {
 	assert.NotEqual(t, served, r.acquired(), "the replica has it now")
 }
 
+func TestReplicas_WhenThePrimarysClockGoesBack_AreBehindAllTheSame(t *testing.T) {
+	r := newReplicated(t, 1)
+	r.settled()
+	resume := r.pause(r.replicas[0])
+	r.primary.Exec(t, "postgres", "CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS "+
+		"$$SELECT statement_timestamp() - interval '1 hour'$$")
+	r.submit(acme)
+	require.NoError(t, r.round())
+	n, _ := r.listed(acme)
+	assert.Equal(t, 1, n, "the replica does not have it yet")
+	resume()
+	r.settled()
+	served := r.acquired()
+	n, _ = r.listed(acme)
+	assert.Equal(t, 1, n)
+	assert.NotEqual(t, served, r.acquired(), "the replica has it now")
+}
+
+func TestReplicas_WhenAnotherCoordinatorWrote_DecisionsReadThePrimary(t *testing.T) {
+	r := newReplicated(t, 1)
+	r.settled()
+	other, err := postgres.Open(t.Context(), postgres.Options{URL: r.primary.URL("postgres"), Log: silent})
+	require.NoError(t, err)
+	t.Cleanup(other.Close)
+	r.pause(r.replicas[0])
+	_, err = other.Stores().Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{
+		ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}", Run: domain.DefaultRunConfig(),
+	}}})
+	require.NoError(t, err)
+	for _, fresh := range []bool{true, false} {
+		served := r.acquired()
+		q := ports.WorkloadQuery{Customer: acme, Limit: 10, Fresh: fresh}
+		page, err := r.Stores().Workloads.List(t.Context(), q)
+		require.NoError(t, err)
+		counted, err := r.Stores().Workloads.Count(t.Context(), q)
+		require.NoError(t, err)
+		if fresh {
+			assert.Len(t, page.Items, 1)
+			assert.Equal(t, 1, counted.N)
+			assert.Equal(t, served, r.acquired())
+		} else {
+			assert.Empty(t, page.Items, "a list may come from the replica, or else this test shows nothing")
+			assert.Zero(t, counted.N)
+		}
+	}
+}
+
 func TestReplicas_BehindByMoreThanFiveSeconds_AreLeftOutUntilTheyCatchUp(t *testing.T) {
+	dear.Skip(t)
 	r := newReplicated(t, 1)
 	r.submit(acme)
 	r.settled()
@@ -209,6 +259,7 @@ func TestReplicas_WhenOneIsAway_ReadsGoOn(t *testing.T) {
 }
 
 func TestReplicas_WhenOneIsPromoted_ItIsLeftOut(t *testing.T) {
+	dear.Skip(t)
 	r := newReplicated(t, 1)
 	r.submit(acme)
 	r.settled()

@@ -127,6 +127,14 @@ func (t *tx) queueDied(process, digest string, into *bool) {
 		QueryRow(func(row pgx.Row) error { return row.Scan(into) })
 }
 
+// countSuspects notes how many suspects sessions have that end now, those included that are cancelled
+// and not yet seen to end: see ports.Orphan.
+const countSuspects = `UPDATE ended_sessions s SET suspects =
+  (SELECT count(*) FROM held h WHERE h.session_id = s.session_id AND h.suspect_until > niyanta_now())
+  + (SELECT count(*) FROM ending e JOIN workloads w USING (workload_id)
+     WHERE e.session_id = s.session_id AND w.loss_streak >= 2)
+ WHERE s.session_id = ANY($1::text[])`
+
 // queueWorkerChanges queues the writes of decisions about workers.
 func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 	var kept []*domain.Worker
@@ -147,6 +155,9 @@ func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 		events = append(events, c.Events...)
 	}
 	writeRows(t, &endedTable, insertEnded, ended)
+	if len(ended) > 0 {
+		t.queue(countSuspects, each(ended, func(e *domain.EndedSession) string { return string(e.ID) }))
+	}
 	if len(returned) > 0 {
 		t.queue("UPDATE ended_sessions SET returned = true WHERE session_id = ANY($1::text[])", returned)
 	}

@@ -24,7 +24,7 @@ func scanTally(row pgx.CollectableRow) (t tally, err error) {
 // Count implements ports.WorkloadStore. Beyond the limit it estimates: of the workloads that were
 // not examined as many match in proportion.
 func (w workloads) Count(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadCount, error) {
-	return history(ctx, w.s, q.Customer, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadCount, error) {
+	return selection(ctx, w.s, q, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadCount, error) {
 		return newLister(pool, q).count(ctx)
 	})
 }

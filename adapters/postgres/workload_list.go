@@ -23,7 +23,7 @@ const lookTimeout = 100 * time.Millisecond
 // If a page is not, and a filter alone selects few workloads, those are sorted. Otherwise the index
 // is read up to the limit.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
-	return history(ctx, w.s, q.Customer, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadPage, error) {
+	return selection(ctx, w.s, q, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadPage, error) {
 		l := newLister(pool, q)
 		found, err := l.find(ctx)
 		if err != nil {
@@ -31,6 +31,17 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 		}
 		return l.page(ctx, found)
 	})
+}
+
+// selection runs a read of a query, on the primary if the query wants what is fresh.
+func selection[R any](
+	ctx context.Context, s *Store, q ports.WorkloadQuery,
+	read func(ctx context.Context, pool *pgxpool.Pool) (R, error),
+) (R, error) {
+	if q.Fresh {
+		return on(ctx, s.reads, q.Customer, read)
+	}
+	return history(ctx, s, q.Customer, read)
 }
 
 // lister answers one query.

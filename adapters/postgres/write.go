@@ -63,8 +63,10 @@ func (t *tx) queueChanges(cs []change) {
 			finished = append(finished, w)
 		}
 	}
-	t.deleteWaiting(unqueued)
+	// Before those of waiting: this waits for a promotion under way, and the next statement sees what that
+	// has moved.
 	t.deleteByID("delayed", undelayed)
+	t.deleteWaiting(unqueued)
 	t.insertQueued(queued)
 	t.deleteByID("held", unheld)
 	writeRows(t, heldTable, insertHeld, held)

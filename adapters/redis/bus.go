@@ -69,7 +69,8 @@ func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{},
 		replies: map[string]chan<- frame{},
 	}
-	b.pubsub = client.Subscribe(ctx, b.inbox)
+	b.pubsub = client.Subscribe(ctx)
+	_ = insist(ctx, b.pubsub.Subscribe, b.inbox) // else with the next connection
 	b.working.Go(func() { b.receive(ctx) })
 	b.working.Go(func() { b.link.Watch(ctx, b.probe, b.renew) })
 	return b
@@ -300,9 +301,10 @@ func (b *Bus) renew(ctx context.Context) {
 		}
 	}
 	b.mu.Unlock()
-	fresh := b.client.Subscribe(ctx, channels...)
+	fresh := b.client.Subscribe(ctx)
+	_ = insist(ctx, fresh.Subscribe, channels...) // the client keeps them for its next connection
 	if len(patterns) > 0 {
-		_ = fresh.PSubscribe(ctx, patterns...) // the client keeps them for its next connection
+		_ = insist(ctx, fresh.PSubscribe, patterns...)
 	}
 	b.mu.Lock()
 	old := b.pubsub

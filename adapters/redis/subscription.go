@@ -125,20 +125,34 @@ func (b *Bus) tell(ctx context.Context, t *topic) error {
 	if wanted == told {
 		return nil
 	}
-	call := to.Unsubscribe
+	var err error // the client keeps what it was told, for its next connection, even if it fails
 	switch {
 	case wanted && t.Pattern:
-		call = to.PSubscribe
+		err = insist(ctx, to.PSubscribe, t.name)
 	case wanted:
-		call = to.Subscribe
+		err = insist(ctx, to.Subscribe, t.name)
 	case t.Pattern:
-		call = to.PUnsubscribe
+		err = to.PUnsubscribe(ctx, t.name)
+	default:
+		err = to.Unsubscribe(ctx, t.name)
 	}
-	err := call(ctx, t.name) // the client keeps what it was told, for its next connection, even if it fails
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.told[t.name] = true; !wanted {
 		delete(b.told, t.name)
 	}
 	return err
+}
+
+// insist makes a call that subscribes, and makes it again if it fails: when the write fails, the
+// client first connects again with the names that it knew before, and then keeps the new ones for the
+// connection after that.
+func insist(ctx context.Context, call func(ctx context.Context, names ...string) error, names ...string) error {
+	err := call(ctx, names...)
+	if err == nil {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return call(bounded, names...)
 }

@@ -81,7 +81,7 @@ var (
 	purged = define("retention_purged_total", metric.Counter, metric.Coordinators,
 		"What was removed because it was kept for its time.", label("what", names(domain.AllKept()...)))
 	events = define("events_total", metric.Counter, metric.Coordinators, "Rare events by name.",
-		label("event", fmt.Sprintf("the first %d that happen, other", seriesLimit)))
+		label("event", names(rareEvents...)+", other"))
 	requests = withBuckets(define("http_request_seconds", metric.Histogram, metric.Coordinators,
 		"API requests by method, route and class of status.", label("method", "those of HTTP, other"),
 		label("route", "those of the API, other"), label("status", "1xx, 2xx, 3xx, 4xx, 5xx, other")), requestBuckets)

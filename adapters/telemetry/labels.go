@@ -41,6 +41,7 @@ var (
 		domain.Admitted: "accepted", domain.AdmittedBefore: "duplicate", domain.AdmissionConflict: "conflict",
 		domain.AdmissionQueueFull: "queue_full", domain.AdmissionNoCustomer: "no_customer",
 		domain.AdmissionSuspended: "suspended", domain.AdmissionNoCheckpoint: "no_checkpoint",
+		domain.AdmissionRefused: "refused",
 	}
 	outcomes = []domain.Outcome{
 		domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeFenced,
@@ -59,6 +60,15 @@ var (
 	losses       = map[domain.Loss]string{
 		domain.LossExpired: "lease_expired", domain.LossReplaced: "worker_restarted", domain.LossDied: "worker_died",
 		domain.LossRemoved: "worker_removed", domain.LossMissing: "run_missing", domain.LossLeft: "worker_left",
+	}
+	// rareEvents are the names of rare events. Their series begin at 0, so that an alert on the increase
+	// of one also sees the first time that it happens.
+	rareEvents = []string{
+		"archive_workloads_written", "archive_write_failed", "bus_message_bad", "bus_message_unknown",
+		"bus_publish_failed", "certificate_refused", "checkpoint_damaged", "checkpoint_storage_failed",
+		"checkpoint_values_deleted", "encryption_refused", "hint_dropped", "http_panic", "rate_limiter_failed",
+		"redistribution_failed", "report_invalid", "run_stuck", "stream_not_subscribed", "stream_read_failed",
+		"streams_dropped", "transition_failed", "worker_died", "worker_expired", "worker_id_contended", "worker_left",
 	}
 	checkpointResults = []string{"saved", "repeated", "fenced", "refused", "failed"}
 	workerStatuses    = []domain.WorkerStatus{domain.WorkerHealthy, domain.WorkerDraining, domain.WorkerDead}

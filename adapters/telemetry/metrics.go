@@ -114,6 +114,9 @@ func (m *Metrics) zero(transitions *prometheus.CounterVec) {
 		m.saveTime.WithLabelValues(result)
 		m.saveSize.WithLabelValues(result)
 	}
+	for _, name := range rareEvents {
+		m.Count(name, 0)
+	}
 	for _, k := range domain.AllKept() {
 		m.purged.WithLabelValues(string(k))
 	}

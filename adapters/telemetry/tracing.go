@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -40,8 +41,10 @@ type Tracing struct {
 }
 
 // NewTracerProvider exports spans over OTLP/HTTP to endpoint ("http://host:4318"). It installs
-// itself for the process. Shut it down at the end.
-func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sdktrace.TracerProvider, error) {
+// itself for the process, and logs there what goes wrong later. Shut it down at the end.
+func NewTracerProvider(
+	ctx context.Context, endpoint, role, version string, log *slog.Logger,
+) (*sdktrace.TracerProvider, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("OTLP endpoint: %w", err)
@@ -57,6 +60,7 @@ func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sd
 		attribute.String("service.version", version))
 	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res),
 		sdktrace.WithIDGenerator(ids{}))
+	otel.SetErrorHandler(&failures{log: log, now: time.Now, hide: u.String(), shown: u.Scheme + "://" + u.Host})
 	otel.SetTracerProvider(p)
 	return p, nil
 }

@@ -2,8 +2,10 @@ package telemetry_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/niyanta/niyanta/adapters/telemetry"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -117,9 +120,31 @@ func TestTracing_Spans_AreExportedOverOTLP(t *testing.T) {
 		}
 	}))
 	defer collector.Close()
-	p, err := telemetry.NewTracerProvider(t.Context(), collector.URL, "test", "v")
+	p, err := telemetry.NewTracerProvider(t.Context(), collector.URL, "test", "v", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	life(telemetry.NewTracing(telemetry.NewMetrics(), p), domain.Origin{})
 	require.NoError(t, p.Shutdown(t.Context()))
 	assert.Positive(t, got.Load())
+}
+
+// TestTracing_SpansThatTheCollectorRefuses_AreLoggedWithoutItsPath: the path may hold a token.
+func TestTracing_SpansThatTheCollectorRefuses_AreLoggedWithoutItsPath(t *testing.T) {
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, "no such tenant"+strings.Repeat(".", 2000))
+	}))
+	defer collector.Close()
+	var log testfiles.Log
+	p, err := telemetry.NewTracerProvider(t.Context(), collector.URL+"/token/v1/traces", "test", "v",
+		slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	life(telemetry.NewTracing(telemetry.NewMetrics(), p), domain.Origin{})
+	_ = p.Shutdown(t.Context()) // says it, too
+	assert.Equal(t, 1, log.Count("spans were not exported"), log.String())
+	assert.Contains(t, log.String(), "level=WARN")
+	assert.Contains(t, log.String(), "403 Forbidden")
+	assert.Contains(t, log.String(), "no such tenant")
+	assert.Contains(t, log.String(), collector.URL)
+	assert.NotContains(t, log.String(), "token")
+	assert.Less(t, len(log.String()), 1000)
 }

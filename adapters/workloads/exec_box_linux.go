@@ -43,7 +43,7 @@ func newBoxes(setting string, u *users, room *scratchRoom, log *slog.Logger) (*b
 	err := b.try(u, room)
 	switch {
 	case err == nil:
-		log.Info("every program runs in a PID and a mount namespace of its own", "user_namespace", b.kind == box.Unprivileged)
+		log.Info("every program runs in namespaces of its own", "user_namespace", b.kind == box.Unprivileged)
 		return b, nil
 	case setting == "required":
 		return nil, fmt.Errorf("no namespaces for programs: %w", err)

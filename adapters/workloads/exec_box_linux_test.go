@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -393,10 +394,10 @@ func TestBox_WhenItsInitHangs_TheRunStillEnds(t *testing.T) {
 	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
 	space := namespaceOf(t, w)
 	require.NoError(t, unix.Kill(w.family.child, unix.SIGSTOP))
-	began := time.Now()
+	began := testfiles.StartStopwatch(t)
 	cancel(ports.ErrFenced)
 	require.ErrorIs(t, <-done, ports.ErrFenced)
-	assert.Less(t, time.Since(began), 10*time.Second)
+	assert.Less(t, began.Took(), 10*time.Second)
 	assert.Empty(t, processesIn(t, space))
 }
 

@@ -99,6 +99,9 @@ func ownerOf(int) (uid uint32, ok bool) { return 0, false }
 
 func (p *proc) kill() {}
 
+// removeIPC does nothing: no run has a user of its own.
+func (*user) removeIPC() {}
+
 // limiter holds nothing to its limits: macOS is for development only.
 type limiter struct{ how Enforcement }
 

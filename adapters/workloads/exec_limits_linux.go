@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,16 +95,22 @@ type bounds struct {
 	area   area // where its disk limit counts
 	family *identity
 	group  *cgroup.Group // nil without control groups
-	peak   int64         // the highest memory that was seen, in bytes
-	over   error         // how the run went over a limit; read it after exceeded is closed
+	// inFiles is what the last look at the run's files found in its anonymous ones, in bytes.
+	inFiles atomic.Int64
+	peak    int64 // the highest memory that was seen, in bytes
+	mapped  int64 // the most that was seen of files in one process, in bytes
+	over    error // how the run went over a limit; read it after exceeded is closed
 	// exceeded is closed when the run went over a limit.
 	exceeded chan struct{}
+	once     sync.Once
+	files    func(ended <-chan struct{}) error // looks at its files
 }
 
 // bound returns the bounds of a run. Its family must be complete when the program is started.
 func (l *limiter) bound(limits domain.Amounts, u *user, scratch string, family *identity) (*bounds, error) {
 	b := &bounds{limiter: l, limits: limits, user: u, area: area{scratch: scratch}, family: family,
 		exceeded: make(chan struct{})}
+	b.files = b.checkDisk
 	if u != nil {
 		b.area.owner, b.area.folders = u.id, leftovers
 	}
@@ -211,32 +217,50 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// watchInterval is the shortest time between two looks at what a run uses.
-const watchInterval = 200 * time.Millisecond
+const (
+	// watchInterval is the shortest time between two looks at what a run uses.
+	watchInterval = 200 * time.Millisecond
+	// maxPause is the longest one between two looks at its files.
+	maxPause = 10 * time.Second
+)
 
-// watch looks at what the run uses until it has ended, or has gone over a limit.
+// watch looks at what the run uses until it has ended, or has gone over a limit. Its files are looked at
+// on the side: however many there are, they do not hold up the look at its memory.
 func (b *bounds) watch(ended <-chan struct{}) {
 	if b.how == LimitsNone {
 		return
 	}
 	b.watched.Add(1)
 	defer b.watched.Add(-1)
+	var both sync.WaitGroup
+	defer both.Wait()
+	both.Go(func() { b.repeat(ended, time.Hour, b.checkMemory) })
+	both.Go(func() { b.repeat(ended, maxPause, func() error { return b.files(ended) }) })
+}
+
+// repeat looks again and again, until the run has ended or a look says that it has gone over a limit.
+func (b *bounds) repeat(ended <-chan struct{}, longest time.Duration, look func() error) {
 	pause := time.NewTimer(watchInterval)
 	defer pause.Stop()
 	for {
 		select {
 		case <-ended:
 			return
+		case <-b.exceeded:
+			return
 		case <-pause.C:
 		}
 		began := time.Now()
-		if err := errors.Join(b.checkMemory(), b.checkDisk(ended)); err != nil {
-			b.over = err
-			close(b.exceeded)
+		if err := look(); err != nil {
+			b.once.Do(func() {
+				b.over = err
+				close(b.exceeded)
+			})
 			return
 		}
 		// Looking at all runs must not cost more than a tenth of a core.
-		pause.Reset(max(watchInterval, 10*time.Since(began)*time.Duration(b.watched.Load())))
+		tenth := 10 * time.Since(began) * time.Duration(b.watched.Load())
+		pause.Reset(max(watchInterval, min(tenth, longest)))
 	}
 }
 
@@ -249,10 +273,8 @@ func (b *bounds) checkMemory() error {
 		return nil
 	}
 	members := b.programs()
-	used := resident(members)
-	if limit > 0 && used > limit { // pages that processes share were counted for each
-		used = proportional(members, used)
-	}
+	used := measured(members, limit, b.inFiles.Load())
+	b.mapped = max(b.mapped, mappedFiles(members))
 	b.peak = max(b.peak, used)
 	if limit > 0 && used > limit {
 		return b.overMemory(used)
@@ -265,11 +287,17 @@ func (b *bounds) overMemory(used int64) error {
 }
 
 func (b *bounds) checkDisk(ended <-chan struct{}) error {
+	if b.group == nil {
+		b.inFiles.Store(unmapped(b.programs()))
+	}
 	limit := int64(b.limits.DiskMB) << 20
 	if limit == 0 {
 		return nil
 	}
-	used := b.area.occupied(limit, ended)
+	used, err := b.area.occupied(limit, ended)
+	if err != nil {
+		return err
+	}
 	if used <= limit {
 		used += b.area.unlinked(b.members())
 	}
@@ -319,25 +347,17 @@ func (b *bounds) finish(end ending) (used domain.Consumption, over error) {
 		cpu, memory = u.CPU, u.Memory
 	case end.known:
 		cpu = end.cpu
-		memory = max(memory, end.peak)
+		// The kernel's peak has the pages of files that the process had mapped. A program that was too short
+		// for a look, and failed for want of memory, is known by its peak only. One that succeeded is
+		// not failed for what may be files.
+		memory = max(memory, end.peak-b.mapped)
 		limit := int64(b.limits.MemoryMB) << 20
-		if b.how == LimitsRlimit && limit > 0 && memory > limit && b.over == nil {
+		failed := !end.status.Exited() || end.status.ExitStatus() != 0
+		if b.how == LimitsRlimit && limit > 0 && memory > limit && failed && b.over == nil {
 			b.over = b.overMemory(memory)
 		}
 	}
 	return consumption(cpu, memory), b.over
-}
-
-// peakOf returns the highest memory of a program that was reaped and of its children, in bytes. It
-// is 0 if that is not known: the kernel counts a process from before it executed its program, when it
-// shared the memory of this one.
-func peakOf(state *os.ProcessState) int64 {
-	r, ok := state.SysUsage().(*syscall.Rusage)
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); !ok || err != nil || r.Maxrss <= own.Maxrss {
-		return 0
-	}
-	return r.Maxrss << 10
 }
 
 // close removes the control group.
@@ -346,41 +366,4 @@ func (b *bounds) close() error {
 		return nil
 	}
 	return b.group.Close()
-}
-
-// resident returns how much memory processes have of their own, in bytes.
-func resident(ps []proc) (sum int64) {
-	for i := range ps {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", ps[i].pid))
-		fields := strings.Fields(string(b))
-		if err != nil || len(fields) < 3 {
-			continue // gone
-		}
-		pages, _ := strconv.ParseInt(fields[1], 10, 64) // the kernel writes numbers
-		files, _ := strconv.ParseInt(fields[2], 10, 64)
-		sum += (pages - files) * int64(os.Getpagesize())
-	}
-	return sum
-}
-
-// proportional returns how much memory processes use, in bytes. Each page counts once, however many
-// processes share it. If the kernel does not let this process see that, it returns otherwise.
-func proportional(ps []proc, otherwise int64) (sum int64) {
-	for i := range ps {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", ps[i].pid))
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue // gone
-		}
-		if err != nil {
-			return otherwise
-		}
-		for line := range strings.Lines(string(b)) {
-			fields := strings.Fields(line)
-			if len(fields) == 3 && (fields[0] == "Pss_Anon:" || fields[0] == "Pss_Shmem:") {
-				kilobytes, _ := strconv.ParseInt(fields[1], 10, 64) // the kernel writes numbers
-				sum += kilobytes << 10
-			}
-		}
-	}
-	return sum
 }

@@ -57,17 +57,36 @@ const (
 	hog = `awk 'BEGIN { s = "x"; while (1) s = s s }'`
 	// holder is one that takes 134 MB and keeps them.
 	holder = `awk 'BEGIN { s = "x"; while (length(s) < 100000000) s = s s; system("sleep 300") }'`
+	// sharer is one that takes 200 MB of memory that processes can share, in one of these ways.
+	sharer = `exec /usr/bin/python3 -c 'import mmap, os, sys, time
+how, size = sys.argv[1], 200 << 20
+if how == "mapped":
+    m = mmap.mmap(-1, size)
+    for at in range(0, size, 4096): m[at] = 1
+else:
+    f = os.memfd_create("x")
+    for _ in range(200): os.write(f, bytes(1 << 20))
+time.sleep(300)' `
 )
+
+// withSharers adds programs that take memory that processes can share, if this machine has Python.
+func withSharers(scripts map[string]string) map[string]string {
+	if _, err := os.Stat("/usr/bin/python3"); err == nil {
+		scripts["shared memory"], scripts["a file in memory"] = sharer+"mapped", sharer+"file"
+	}
+	return scripts
+}
 
 func TestExec_OverItsMemory_IsKilledAndFailsAsResources(t *testing.T) {
 	eachLimits(t, func(t *testing.T, h *host) {
-		for name, script := range map[string]string{
-			"the program": "exec " + hog,
-			"a child":     hog + "; exit 0",
+		for name, script := range withSharers(map[string]string{
+			"the program":              "exec " + hog,
+			"a child":                  hog + "; exit 3",
+			"one whose end is ignored": holder + "; exit 0",
 			"many children": `for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
 				awk 'BEGIN { s = "x"; while (length(s) < 8000000) s = s s; system("sleep 300") }' & done; wait`,
 			"one that left its session": `setsid sh -c 'setsid ` + strings.ReplaceAll(holder, "'", `'\''`) + ` &' & sleep 300`,
-		} {
+		}) {
 			t.Run(name, func(t *testing.T) {
 				w := &program{host: h}
 				_, err := run(t.Context(), w, limited(t, domain.Amounts{MemoryMB: 64}, script), &recorder{})
@@ -80,6 +99,26 @@ func TestExec_OverItsMemory_IsKilledAndFailsAsResources(t *testing.T) {
 			`awk 'BEGIN { s = "x"; while (length(s) < 8000000) s = s s }'`), &recorder{})
 		require.NoError(t, err, "it stays within its limit")
 	})
+}
+
+func TestExec_WithALargeFileMapped_IsNotOverItsMemory(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/python3"); err != nil {
+		t.Skip("needs Python: " + err.Error())
+	}
+	const reads = `dd if=/dev/zero of=big bs=1M count=200 2>&1; exec /usr/bin/python3 -c 'import mmap, sys, time
+f = open("big")
+m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+sum(m[at] for at in range(0, len(m), 4096))
+time.sleep(float(sys.argv[1]))' `
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecLimits: "rlimit"})
+	for _, stays := range []string{"0", "2"} {
+		p := &recorder{}
+		_, err := run(t.Context(), &program{host: h}, limited(t, domain.Amounts{MemoryMB: 64}, reads+stays), p)
+		require.NoError(t, err, stays)
+		if stays != "0" {
+			assert.Less(t, p.used.PeakMemoryMB, int64(100), "what was seen of the file does not count")
+		}
+	}
 }
 
 func TestExec_WhatItUses_IsStated(t *testing.T) {
@@ -180,6 +219,36 @@ func TestExec_OverItsDisk_IsKilledAndFailsAsResources(t *testing.T) {
 			&recorder{})
 		require.NoError(t, err, "it takes less than its limit: holes take nothing, and links are not followed")
 	})
+}
+
+func TestExec_WhileItsFilesAreLookedAt_ItsMemoryIsWatched(t *testing.T) {
+	w := &program{host: testHost(t, Options{ExecAllow: []string{"sh"}, ExecLimits: "rlimit"})}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, ports.ErrTimeout)
+	defer cancel()
+	require.NoError(t, w.Init(ctx, limited(t, domain.Amounts{MemoryMB: 64, DiskMB: 64}, holder)))
+	defer func() { assert.NoError(t, w.Close()) }()
+	w.bounds.files = func(ended <-chan struct{}) error { <-ended; return nil } // there are very many
+	_, err := w.Execute(ctx, &recorder{})
+	requireRunError(t, err, "resources", false)
+	assert.Contains(t, err.Error(), "MB of memory")
+}
+
+func TestBounds_AfterALongLookAtFiles_TheNextOneComesSoon(t *testing.T) {
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecLimits: "rlimit"})
+	b, err := h.limits.bound(domain.Amounts{}, nil, t.TempDir(), &identity{})
+	require.NoError(t, err)
+	b.watched.Store(1 << 30) // as if the look had taken very long
+	looks := 0
+	began := time.Now()
+	b.repeat(nil, watchInterval, func() error {
+		if looks++; looks == 1 {
+			return nil
+		}
+		return os.ErrInvalid
+	})
+	assert.Less(t, time.Since(began), 30*time.Second)
+	require.ErrorIs(t, b.over, os.ErrInvalid)
+	assert.Equal(t, 10*time.Second, maxPause, "docs/operations/exec-protocol.md says so")
 }
 
 func TestLimits_WithoutLimits_NothingIsKilled(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Namespaces says whether every run has a PID and a mount namespace of its own, in which it sees no
+// Namespaces says whether every run has a PID, a mount and an IPC namespace of its own. It sees no
 // other processes and no other run's scratch directory. Workers show it in their tag
 // exec.namespaces.
 type Namespaces string

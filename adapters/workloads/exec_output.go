@@ -5,8 +5,8 @@ package workloads
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -20,6 +20,7 @@ type output struct {
 
 	mu      sync.Mutex
 	line    []byte
+	begun   bool // a part of the line was logged
 	last    string
 	kept    []byte
 	dropped bool
@@ -45,19 +46,38 @@ func (o *output) Write(b []byte) (int, error) {
 			break
 		}
 		o.line = append(o.line, rest[:nl]...)
-		o.emit()
+		o.end()
 		rest = rest[nl+1:]
 	}
-	for len(o.line) >= domain.MaxLogMessage { // a program without line ends must not fill memory
+	for len(o.line) > domain.MaxLogMessage { // a program without line ends must not fill memory
 		o.emit()
 	}
 	return len(b), nil
 }
 
-// emit logs the current line, or its first part if it is too long. o.mu must be held.
+// end logs the whole current line, in parts if it is too long. o.mu must be held.
+func (o *output) end() {
+	o.line = bytes.TrimRight(o.line, "\r")
+	for !o.begun || len(o.line) > 0 {
+		o.emit()
+	}
+	o.begun = false
+}
+
+// emit logs the current line, or its first part if it is too long. A part ends with a whole character.
+// o.mu must be held.
 func (o *output) emit() {
-	n := min(len(o.line), domain.MaxLogMessage)
-	o.last = strings.TrimRight(string(o.line[:n]), "\r")
+	n := len(o.line)
+	if n > domain.MaxLogMessage {
+		n = domain.MaxLogMessage
+		for at := n; at > n-utf8.UTFMax; at-- {
+			if utf8.RuneStart(o.line[at]) {
+				n = at
+				break
+			}
+		}
+	}
+	o.last, o.begun = string(o.line[:n]), true
 	o.progress.Log(ports.LogEntry{Level: o.level, Stream: o.stream, Message: o.last})
 	o.line = append(o.line[:0], o.line[n:]...)
 }
@@ -67,7 +87,7 @@ func (o *output) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.line) > 0 {
-		o.emit()
+		o.end()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -52,11 +53,14 @@ type conversation struct {
 	done     chan struct{} // closed when the program has closed its end
 	broken   chan struct{} // closed after a line that cannot be read
 
-	writing sync.Mutex
-	mu      sync.Mutex
-	spoke   bool
-	asked   chan error // not nil while a checkpoint is being asked for
-	result  json.RawMessage
+	// lines are what the worker has to say, in order, until over is closed.
+	lines      chan said
+	over       chan struct{}
+	requesting atomic.Bool // a request for a checkpoint waits to be written
+	mu         sync.Mutex
+	spoke      bool
+	asked      chan error // not nil while a checkpoint is being asked for
+	result     json.RawMessage
 }
 
 // newConversation returns the worker's end and, as a file, the program's end.
@@ -73,30 +77,51 @@ func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, e
 		_ = theirs.Close()
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{}),
-		broken: make(chan struct{})}, theirs, nil
+	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{}), broken: make(chan struct{}),
+		lines: make(chan said, unread), over: make(chan struct{})}, theirs, nil
 }
 
 // start sends the greeting and reads what the program says.
 func (c *conversation) start() {
 	go c.listen()
+	go c.speak()
 	greeting := said{
 		Type: "start", WorkloadID: string(c.task.WorkloadID), Generation: c.task.Generation,
 		Input: c.task.Input, Config: c.task.Config, Checkpoint: c.task.Checkpoint,
 	}
-	go c.say(greeting) // a program that never reads must not delay the run
+	c.say(greeting)
 }
 
-// say writes a line. A program that does not read loses it.
-func (c *conversation) say(s said) {
-	line, err := json.Marshal(s)
-	if err != nil {
-		return // cannot happen: the checkpoint was JSON when it was saved
+// unread is how many lines wait for a program that does not read, besides those in its socket.
+const unread = 1024
+
+// say has a line written, without waiting: a program that never reads must not delay the run, or the
+// answers to what it says. It loses what is too much; then say returns false.
+func (c *conversation) say(s said) bool {
+	select {
+	case c.lines <- s:
+		return true
+	default:
+		return false
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // the program may stop reading in the middle of a line
-	_, _ = c.conn.Write(append(line, '\n'))                  // the program may have closed its end
+}
+
+// speak writes the lines. A program may read late, and gets each one whole: the end of the run
+// unblocks a write.
+func (c *conversation) speak() {
+	for {
+		select {
+		case s := <-c.lines:
+			if line, err := json.Marshal(s); err == nil { // the checkpoint was JSON when it was saved
+				_, _ = c.conn.Write(append(line, '\n')) // the program may have closed its end
+			}
+			if s.Type == requestLine {
+				c.requesting.Store(false)
+			}
+		case <-c.over:
+			return
+		}
+	}
 }
 
 func (c *conversation) listen() {
@@ -189,7 +214,11 @@ func (c *conversation) ask(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, askGrace)
 	defer cancel()
-	go c.say(said{Type: "checkpoint_request"})
+	// A program that does not read must not gather requests. The one that waits to be written asks for
+	// this one, too.
+	if c.requesting.CompareAndSwap(false, true) && !c.say(said{Type: requestLine}) {
+		c.requesting.Store(false)
+	}
 	select {
 	case err := <-answer:
 		return cmp.Or(err, ports.ErrNoCheckpoint)
@@ -213,6 +242,9 @@ func (c *conversation) ask(ctx context.Context) error {
 	return ports.ErrNoCheckpoint
 }
 
+// requestLine is the type of the line that asks for a checkpoint.
+const requestLine = "checkpoint_request"
+
 // askGrace is how long a program may take to answer a request for a checkpoint.
 const askGrace = 5 * time.Second
 
@@ -230,7 +262,7 @@ func (c *conversation) stop(cause error) bool {
 	case errors.Is(cause, ports.ErrTimeout):
 		reason = "timeout"
 	}
-	go c.say(said{Type: "stop", Reason: reason})
+	c.say(said{Type: "stop", Reason: reason})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spoke
@@ -245,4 +277,8 @@ func (c *conversation) value() json.RawMessage {
 	return c.result
 }
 
-func (c *conversation) close() { _ = c.conn.Close() }
+// close ends the conversation. It is called once.
+func (c *conversation) close() {
+	close(c.over)
+	_ = c.conn.Close()
+}

@@ -140,7 +140,9 @@ func (u *users) take() (*user, error) {
 			continue
 		}
 		if u.clear(id) {
-			return &user{id, f}, nil
+			one := &user{id, f}
+			one.removeIPC() // of a worker that died
+			return one, nil
 		}
 		_ = f.Close() // unlocks it
 	}
@@ -165,11 +167,12 @@ func (u *users) clear(id uint32) bool {
 }
 
 // leftovers are the folders besides the scratch directory in which a program can leave files.
-var leftovers = []string{"/tmp", "/var/tmp", "/dev/shm"}
+var leftovers = []string{"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"}
 
-// giveBack removes the files that the user's programs left in the temporary folders, and unlocks
-// the user.
+// giveBack removes the files that the user's programs left in the temporary folders, and what else
+// outlives them, and unlocks the user.
 func (u *user) giveBack() {
+	u.removeIPC()
 	for _, folder := range leftovers {
 		entries, err := os.ReadDir(folder)
 		if err != nil {

@@ -147,7 +147,7 @@ func statusError(resp *http.Response, body []byte) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after >= 0 {
-			d := time.Duration(after) * time.Second
+			d := time.Duration(min(after, int(domain.MaxRetryAfter/time.Second))) * time.Second
 			e.RetryAfter = &d
 		}
 	default:

@@ -43,6 +43,8 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 4,
 			IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+			// Calls of HTTP/2 share a connection: all of them would fail over a dead one.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {

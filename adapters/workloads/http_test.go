@@ -62,7 +62,16 @@ func TestHTTP_WhenACallFails_TellsWhetherTryingAgainMayHelp(t *testing.T) {
 			assert.Equal(t, 7*time.Second, *re.RetryAfter)
 		}
 	}
-	_, err := httpRun(t, true, map[string]any{"url": "http://127.0.0.1:1"})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "10000000000")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	_, err := httpRun(t, true, map[string]any{"url": server.URL})
+	var re *ports.RunError
+	require.ErrorAs(t, err, &re)
+	assert.Equal(t, domain.MaxRetryAfter, *re.RetryAfter, "more seconds than a duration has")
+	_, err = httpRun(t, true, map[string]any{"url": "http://127.0.0.1:1"})
 	requireRunError(t, err, "network", false)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -49,9 +50,7 @@ func errorOf(resp *http.Response) error {
 	var body Error
 	err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body)
 	if err != nil || body.Error.Code == "" {
-		return &domain.Error{
-			Code: domain.CodeUnavailable, Message: "unexpected answer: " + resp.Status, Cause: errors.Join(err),
-		}
+		return ofIntermediary(resp, err)
 	}
 	e := &domain.Error{Code: body.Error.Code, Message: body.Error.Message, Details: body.Error.Details}
 	if body.Error.RequestID != "" {
@@ -62,6 +61,25 @@ func errorOf(resp *http.Response) error {
 	}
 	return e
 }
+
+// ofIntermediary returns the error of an answer that no coordinator gives. It says nothing of what was
+// asked for: a page that is not found is not a workload that is not found. But what is too large on
+// the way stays so.
+func ofIntermediary(resp *http.Response, cause error) error {
+	e := &domain.Error{Code: domain.CodeUnavailable, Message: "unexpected answer: " + resp.Status, Cause: cause}
+	if resp.StatusCode == http.StatusRequestEntityTooLarge {
+		e.Code, e.Message = domain.CodeTooLarge, e.Message+", which no coordinator has given: something on the way "+
+			"takes no body of that size"
+	}
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
+		e.Message += fmt.Sprintf(" (it leads to %.200q, where the key is not sent: if that is right, use that address)", to)
+	}
+	return e
+}
+
+// NoRedirect is the CheckRedirect of clients of coordinators, which redirect nothing. To follow a
+// redirect would take the key and the body elsewhere, and make a GET of a POST.
+func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // WithKey authenticates every request.
 func WithKey(key string) ClientOption {

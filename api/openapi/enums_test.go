@@ -144,6 +144,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		dependencies + "checkpoints":                                without(sent("Dependency", web), "not_writable"),
 		dependencies + "replica":                                    without(sent("Dependency", web), "not_writable"),
 		dependencies + "identity_provider":                          without(sent("Dependency", web), "not_writable"),
+		dependencies + "encryption_keys":                            sent("EncryptionState", web),
 		dependencies + "certificate":                                sent("CertificateState", web),
 		"/paths//v1/workloads/get/parameters/order_by/schema":       sent("OrderBy", ports),
 		"/paths//v1/admin/workloads/get/parameters/order_by/schema": sent("OrderBy", ports),

@@ -27,6 +27,8 @@ const (
 	batchLine = 2 << 20
 	// batchIdle is how long batch waits for a next line before it submits the lines that it has.
 	batchIdle = 500 * time.Millisecond
+	// batchGrace is how long batch goes on after it was interrupted, to submit what it has read.
+	batchGrace = 10 * time.Second
 	// batchRetryFor is the default of --retry-for.
 	batchRetryFor = 5 * time.Minute
 )
@@ -41,8 +43,9 @@ input_params, and what else a submission has (priority, labels, run_at and so on
 an idempotency_key. Prints a line of JSON for each: its number, and workload_id and status, or the
 error. A line that is refused does not stop the others. Where the queue is full, batch waits for
 room; it gives up when nothing was accepted for --retry-for (5m unless given).
-Exits with 1 if a line was refused. With --key-prefix, running it again with the same file submits
-nothing twice, for 24 h: each line's key is the prefix and its number.`,
+Interrupted, it submits the lines that it has read, for up to 10 seconds, and says after which one
+it ended. Exits with 1 if a line was refused. With --key-prefix, running it again with the same file
+submits nothing twice, for 24 h: each line's key is the prefix and its number.`,
 		Example: `  niyanta batch jobs.jsonl >results.jsonl
   jq -c '{workload_type: "resize", input_params: .}' <images.jsonl | niyanta batch --key-prefix nightly-2026-03-01`,
 		Args: cobra.MaximumNArgs(1),
@@ -111,27 +114,30 @@ type readLine struct {
 	err  error
 }
 
-// readLines reads lines until the input or ctx ends.
+// readLines reads lines until the input ends. A line that the input breaks off is none: it may be a
+// part of one.
 func readLines(ctx context.Context, in io.Reader) <-chan readLine {
 	lines := make(chan readLine, batchItems)
 	go func() {
 		defer close(lines)
 		r := bufio.NewReaderSize(in, 64<<10)
-		for {
-			var l readLine
-			for more := true; more && l.err == nil; {
-				var part []byte
-				part, more, l.err = r.ReadLine()
-				if l.long = l.long || len(l.text)+len(part) > batchLine; !l.long {
-					l.text = append(l.text, part...)
-				}
-			}
+		send := func(l readLine) bool {
 			select {
 			case lines <- l:
+				return l.err == nil
 			case <-ctx.Done():
-				return
+				return false
 			}
-			if l.err != nil {
+		}
+		for {
+			l, err := nextLine(r)
+			if some := len(l.text) > 0 || l.long; err == nil || errors.Is(err, io.EOF) && some {
+				if !send(l) {
+					return
+				}
+			}
+			if err != nil {
+				send(readLine{err: err})
 				return
 			}
 		}
@@ -139,14 +145,32 @@ func readLines(ctx context.Context, in io.Reader) <-chan readLine {
 	return lines
 }
 
-// run submits all lines. It returns an error when it had to stop before the end.
+// nextLine reads up to the end of a line. An error comes with what was read before it.
+func nextLine(r *bufio.Reader) (l readLine, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		part = bytes.TrimSuffix(part, []byte("\n"))
+		if l.long = l.long || len(l.text)+len(part) > batchLine; !l.long {
+			l.text = append(l.text, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return l, err
+		}
+	}
+}
+
+// run submits all lines. It returns an error when it had to stop before the end. If ctx ends, the
+// lines that were read are submitted.
 func (b *batch) run(ctx context.Context, in io.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
+	sending, cancel := outlive(ctx, batchGrace)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		b.say("interrupted: submitting what was read; interrupt again to end at once")
+	})()
 	var chunk []*batchItem
 	var broken error // the error that ended the input before its end
 	size := 0
-	lines, idle := readLines(ctx, in), time.NewTimer(batchIdle)
+	lines, idle := readLines(sending, interruptible{ctx, in}), time.NewTimer(batchIdle)
 	defer idle.Stop()
 	for more := true; more; {
 		idle.Reset(batchIdle)
@@ -155,7 +179,7 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 		case l, open := <-lines:
 			if more = open && l.err == nil; !more {
 				if open && !errors.Is(l.err, io.EOF) {
-					broken = fmt.Errorf("after line %d: %w", b.line, l.err)
+					broken = fmt.Errorf("after line %d: %w", b.line, cmp.Or(interruption(ctx), l.err))
 				}
 				break
 			}
@@ -167,13 +191,23 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 			full = true
 		}
 		if len(chunk) > 0 && (full || !more) {
-			if err := b.submit(ctx, chunk); err != nil {
-				return fmt.Errorf("stopped at line %d: %w", chunk[0].line, err)
+			if err := b.submit(ctx, sending, chunk); err != nil {
+				return fmt.Errorf("stopped at line %d: %w", firstOpen(chunk), cmp.Or(interruption(ctx), err))
 			}
 			chunk, size = nil, 0
 		}
 	}
-	return cmp.Or(broken, ctx.Err())
+	return cmp.Or(broken, interruption(sending))
+}
+
+// firstOpen returns the number of the first line that has no result.
+func firstOpen(chunk []*batchItem) int {
+	for _, item := range chunk {
+		if item.result == nil {
+			return item.line
+		}
+	}
+	return chunk[0].line
 }
 
 // parse decodes a line. It returns nil if the line is empty.
@@ -208,8 +242,8 @@ func (i *batchItem) refuse(code niyanta.Code, message string) {
 
 // submit submits the lines of a chunk and prints their results, in order. If it returns an error,
 // some lines have no result.
-func (b *batch) submit(ctx context.Context, chunk []*batchItem) error {
-	err := b.settle(ctx, chunk)
+func (b *batch) submit(ctx, sending context.Context, chunk []*batchItem) error {
+	err := b.settle(ctx, sending, chunk)
 	for _, item := range chunk {
 		if item.result == nil {
 			continue
@@ -227,8 +261,9 @@ func (b *batch) submit(ctx context.Context, chunk []*batchItem) error {
 }
 
 // settle submits the lines of a chunk until each is accepted or refused. Lines that do not fit into
-// the queue are submitted again, until no line has been accepted for b.retryFor.
-func (b *batch) settle(ctx context.Context, chunk []*batchItem) error {
+// the queue are submitted again, until no line has been accepted for b.retryFor, or until ctx ends.
+// Requests last as long as sending.
+func (b *batch) settle(ctx, sending context.Context, chunk []*batchItem) error {
 	told := false
 	for last := time.Now(); ; {
 		var open []*batchItem
@@ -237,7 +272,7 @@ func (b *batch) settle(ctx context.Context, chunk []*batchItem) error {
 				open = append(open, item)
 			}
 		}
-		if err := b.send(ctx, open); err != nil {
+		if err := b.send(sending, open); err != nil {
 			return err
 		}
 		var full []*batchItem

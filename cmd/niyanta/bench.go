@@ -53,8 +53,7 @@ workload completed exactly once, and reads audit trails.
 			if c.output != formatTable {
 				return printJSON(cmd.OutOrStdout(), report, c.output == formatJSON)
 			}
-			printTable(cmd.OutOrStdout(), figures, report.Lines)
-			return nil
+			return printTable(cmd.OutOrStdout(), figures, report.Lines)
 		}),
 	}
 	fs := cmd.Flags()

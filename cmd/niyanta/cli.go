@@ -159,7 +159,9 @@ func input(cmd *cobra.Command, flag, s string) (json.RawMessage, error) {
 	var err error
 	switch {
 	case s == "-":
-		b, err = io.ReadAll(cmd.InOrStdin())
+		if b, err = io.ReadAll(stdin(cmd)); cmd.Context().Err() != nil {
+			return nil, cmd.Context().Err()
+		}
 	case strings.HasPrefix(s, "@"):
 		b, err = os.ReadFile(s[1:])
 	}

@@ -202,6 +202,7 @@ func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {
 	sh.json(&p, "workload", "explain", id)
 	assert.True(t, p.Waiting)
 	assert.Nil(t, p.Position)
+	require.Len(t, p.Reasons, 1, "that a worker is free is no reason")
 	assert.Equal(t, "not_before", p.Reasons[0].Code)
 	assert.Contains(t, explain(id), "not before 2100-01-01T00:00:00Z")
 

@@ -122,11 +122,11 @@ func givenKey(cmd *cobra.Command, flag string) (string, error) {
 			return "", usage(errors.New("no API key: say --api-key, or --api-key - to read it from standard input"))
 		}
 		_, _ = fmt.Fprint(cmd.ErrOrStderr(), "API key (not shown): ")
-		b, err := term.ReadPassword(int(in.Fd())) //nolint:gosec // a file descriptor fits
+		b, err := readPassword(cmd.Context(), int(in.Fd())) //nolint:gosec // a file descriptor fits
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr())
 		return nonEmptyKey(b, err)
 	}
-	return nonEmptyKey(io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10)))
+	return nonEmptyKey(io.ReadAll(io.LimitReader(stdin(cmd), 64<<10)))
 }
 
 func nonEmptyKey(b []byte, err error) (string, error) {

@@ -73,22 +73,22 @@ func (c *cli) changeMany(
 			return err
 		}
 	}
+	var unprinted error
 	switch c.output {
 	case formatTable:
 		v := bulkResults
 		if !slices.ContainsFunc(report.Results, func(r niyanta.BulkResult) bool { return r.RetryID != nil }) {
 			v = controlResults
 		}
-		printTable(cmd.OutOrStdout(), v, report.Results)
+		unprinted = printTable(cmd.OutOrStdout(), v, report.Results)
 	case formatJSON:
-		if err := printJSON(cmd.OutOrStdout(), report, true); err != nil {
-			return err
-		}
+		unprinted = printJSON(cmd.OutOrStdout(), report, true)
 	}
 	if dryRun {
 		done = "would be " + done
 	}
 	say(cmd, "%d of %s %s", report.Applied, counted(report.Matched, "workload"), done)
+	broken = errors.Join(broken, unprinted)
 	if broken == nil && report.Applied < report.Matched && !dryRun {
 		return &exit{code: exitError}
 	}

@@ -138,7 +138,7 @@ func updateCustomerCommand(c *cli) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&name, "name", "", "its name")
 	fs.StringVar(&tier, "tier", "", "free, standard, premium or enterprise")
-	fs.BoolVar(&preemptible, "preemptible", true,
+	fs.BoolVar(&preemptible, "preemptible", false,
 		"its running workloads may be preempted for those of a higher tier, if NIYANTA_PREEMPTION is on")
 	keyFlag(cmd, &key, "; none removes it")
 	completeFlag(cmd, "name", cobra.NoFileCompletions)

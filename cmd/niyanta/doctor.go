@@ -64,9 +64,13 @@ It changes nothing. It exits with 1 if it finds a problem, and with 0 if there a
 			}
 			d := &doctor{as: bootstrap.Role(as)}
 			d.examine(cmd.Context(), c)
+			var err error
 			if c.output == formatTable {
-				d.print(c, cmd)
-			} else if err := printList(c, cmd, findings, d.found, nil); err != nil {
+				err = d.print(c, cmd)
+			} else {
+				err = printList(c, cmd, findings, d.found, nil)
+			}
+			if err != nil {
 				return err
 			}
 			if n := d.problems(); n > 0 {
@@ -109,13 +113,18 @@ func (d *doctor) problems() (n int) {
 	return n
 }
 
-func (d *doctor) print(c *cli, cmd *cobra.Command) {
-	_ = printList(c, cmd, findings, d.found, nil) // a table is always printed
+func (d *doctor) print(c *cli, cmd *cobra.Command) error {
+	if err := printList(c, cmd, findings, d.found, nil); err != nil {
+		return err
+	}
 	for _, f := range d.found {
 		if f.Advice != "" {
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\n", f.Check, f.Advice)
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\n", f.Check, f.Advice); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // examine makes all checks. It leaves out those that an earlier failure makes pointless.
@@ -290,6 +299,12 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 		missing = append(missing, "its new certificate cannot be used, the earlier one is shown")
 	default:
 		missing = append(missing, "its certificate is "+certificate)
+	}
+	if or(r.Dependencies.EncryptionKeys, "") == "refused" {
+		d.add("encryption", findingWarning, address+": a storage cannot use the key of a customer",
+			"its large checkpoints and the lines of its archived workloads wait until the key can be used or is "+
+				"removed (niyanta customer update ID --encryption-key none); the coordinator's log names it, see "+
+				"docs/operations/large-checkpoints.md")
 	}
 	if !r.Dependencies.LeaderElected {
 		missing = append(missing, "no coordinator leads")

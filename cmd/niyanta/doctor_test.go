@@ -129,6 +129,11 @@ func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 			[]string{"ready warning: the broker is disconnected"}},
 		"no archive": {func(x *examined) { x.ready = answer(http.StatusOK, noArchive.Replace(readyBody)) }, exitDone,
 			[]string{"ready warning: the archive is disconnected", "ready warning: NIYANTA_ARCHIVE_URL"}},
+		"a key that a storage cannot use": {func(x *examined) {
+			x.ready = answer(http.StatusOK, strings.Replace(readyBody, `"leader_elected"`,
+				`"encryption_keys":"refused","leader_elected"`, 1))
+		}, exitDone, []string{"ready ok", "encryption warning: cannot use the key of a customer",
+			"encryption warning: --encryption-key none"}},
 		"no coordinator": {func(x *examined) { x.health = answer(http.StatusNotFound, "<html>") }, exitError,
 			[]string{"reach problem: 404", "reach problem: no coordinator"}},
 	} {

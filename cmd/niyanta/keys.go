@@ -87,7 +87,7 @@ func createKeyCommand(c *cli) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printOne(c, cmd, newOperatorKeys, k)
+				return shownOnce(k.KeyID, printOne(c, cmd, newOperatorKeys, k))
 			}
 			if workerIDs != "" {
 				return usage(errors.New("--worker-ids is for keys of role worker, which belong to no customer"))
@@ -98,7 +98,7 @@ func createKeyCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printOne(c, cmd, newKeys, k)
+			return shownOnce(k.KeyID, printOne(c, cmd, newKeys, k))
 		}),
 	}
 	fs := cmd.Flags()
@@ -111,6 +111,14 @@ func createKeyCommand(c *cli) *cobra.Command {
 		completeFlag(cmd, flag, cobra.NoFileCompletions)
 	}
 	return cmd
+}
+
+// shownOnce adds to the error of printing a new key what is left of the key.
+func shownOnce(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s was made, but its secret is lost, so revoke it: %w", printable(id), err)
 }
 
 var newKeys = view[niyanta.NewKey]{

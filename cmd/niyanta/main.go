@@ -48,6 +48,9 @@ const (
 	exitFailed    = 3 // the workload failed
 	exitCancelled = 4 // the workload was cancelled
 	exitTimeout   = 5 // waiting took too long
+
+	// exitSignal is added to the number of the signal that interrupted a command.
+	exitSignal = 128
 )
 
 // exit carries an exit code; an empty message prints nothing.
@@ -69,7 +72,8 @@ func usage(err error) error { return &exit{exitUsage, err} }
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	soft, hard, stop := signals(context.Background())
+	serving := serves(args)
+	soft, hard, stop := signals(context.Background(), serving)
 	defer stop()
 	root := rootCommand(hard)
 	root.SetArgs(args)
@@ -80,34 +84,56 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	if msg := err.Error(); msg != "" {
+	msg := err.Error()
+	if errors.Is(err, context.Canceled) && msg == context.Canceled.Error() {
+		msg = "interrupted"
+	}
+	if msg != "" {
 		_, _ = fmt.Fprintln(stderr, "niyanta:", printable(msg))
 	}
+	code := exitError
 	var e *exit
 	if errors.As(err, &e) {
-		return e.code
+		code = e.code
 	}
-	return exitError
+	var s signalled
+	if code == exitError && !serving && errors.As(context.Cause(soft), &s) {
+		code = exitSignal + int(s.Signal)
+	}
+	return code
 }
 
+// signalled is the cause of a context that a signal ended.
+type signalled struct{ syscall.Signal }
+
+func (s signalled) Error() string { return s.String() }
+
 // signals returns a context that ends with the first SIGINT or SIGTERM, and one that ends with the
-// second.
-func signals(ctx context.Context) (soft, hard context.Context, stop func()) {
-	soft, endSoft := context.WithCancel(ctx)
+// second. If twice is false, the second ends the process: what waits for something that cannot be
+// interrupted ends by it too.
+func signals(ctx context.Context, twice bool) (soft, hard context.Context, stop func()) {
+	soft, endSoft := context.WithCancelCause(ctx)
 	hard, endHard := context.WithCancel(ctx)
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
-		for _, end := range []context.CancelFunc{endSoft, endHard} {
-			select {
-			case <-c:
-				end()
-			case <-hard.Done():
-				return
+		select {
+		case s := <-c:
+			if !twice {
+				signal.Stop(c)
 			}
+			number, _ := s.(syscall.Signal)
+			endSoft(signalled{number})
+		case <-hard.Done():
+			return
+		}
+		select {
+		case <-c:
+			endHard()
+		case <-hard.Done():
 		}
 	}()
-	return soft, hard, func() { signal.Stop(c); endSoft(); endHard() }
+	return soft, hard, func() { signal.Stop(c); endSoft(nil); endHard() }
 }
 
 func rootCommand(hard context.Context) *cobra.Command {
@@ -123,7 +149,8 @@ Clients: all others speak the HTTP API of the coordinator at NIYANTA_URL (defaul
 http://127.0.0.1:8080) with the key in NIYANTA_API_KEY, or those of the current context: see
 "niyanta context --help".
 Exit codes: 0 done, 1 error, 2 wrong usage or configuration, and for commands that wait for a
-workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
+workload: 3 it failed, 4 it was cancelled, 5 the timeout passed. A command that a signal interrupted
+exits with 128 and the signal's number: 130 after Ctrl-C. A second signal ends it at once.`,
 		Example: `  niyanta dev
   niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait`,
 		Version:           version,

@@ -57,7 +57,7 @@ func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, paginati
 			}
 		}
 	default:
-		printTable(w, v, items)
+		return printTable(w, v, items)
 	}
 	return nil
 }
@@ -68,18 +68,17 @@ func printOne[T any](c *cli, cmd *cobra.Command, v view[T], item T) error {
 	if c.output != formatTable {
 		return printJSON(w, item, c.output == formatJSON)
 	}
-	printTable(w, v, []T{item})
-	return nil
+	return printTable(w, v, []T{item})
 }
 
-func printTable[T any](w io.Writer, v view[T], items []T) {
+func printTable[T any](w io.Writer, v view[T], items []T) error {
 	rows := make([][]string, len(items))
 	for i := range items {
 		for _, cell := range v.row(&items[i]) {
 			rows[i] = append(rows[i], fmt.Sprint(cell))
 		}
 	}
-	writeTable(w, v.columns, rows, terminalWidth(w))
+	return writeTable(w, v.columns, rows, terminalWidth(w))
 }
 
 // printDetails prints one item, with a line for each detail.
@@ -88,8 +87,7 @@ func (c *cli) printDetails(cmd *cobra.Command, item any, rows [][2]string) error
 	if c.output != formatTable {
 		return printJSON(w, item, c.output == formatJSON)
 	}
-	writeDetails(w, rows, terminalWidth(w))
-	return nil
+	return writeDetails(w, rows, terminalWidth(w))
 }
 
 // or returns what p points to as text, or otherwise if p is nil.

@@ -6,12 +6,12 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -31,7 +31,7 @@ func TestTable_WhenTooWide_TruncatesTextThenLeavesOutColumns(t *testing.T) {
 		10: "ID             NOTE\nwl_0123456789  a note that…\n", // ids are whole whatever it takes
 	} {
 		var out bytes.Buffer
-		writeTable(&out, columns, rows(), width)
+		require.NoError(t, writeTable(&out, columns, rows(), width))
 		assert.Equal(t, want, out.String(), "%d columns", width)
 	}
 }
@@ -39,20 +39,21 @@ func TestTable_WhenTooWide_TruncatesTextThenLeavesOutColumns(t *testing.T) {
 func TestTable_WhenTooWide_LeavesOutEmptyColumnsFirst(t *testing.T) {
 	columns := []column{{name: "ID"}, {name: "REASON", text: true}, {name: "WORKER", rank: 1}}
 	var out bytes.Buffer
-	writeTable(&out, columns, [][]string{{"wl_0123456789", "", "worker-1"}, {"wl_1", "-", "-"}}, 26)
+	require.NoError(t, writeTable(&out, columns, [][]string{{"wl_0123456789", "", "worker-1"}, {"wl_1", "-", "-"}}, 26))
 	assert.Equal(t, "ID             WORKER\nwl_0123456789  worker-1\nwl_1           -\n", out.String())
 }
 
 func TestDetails_OnATerminal_GoOnInTheirColumn(t *testing.T) {
 	var out bytes.Buffer
-	writeDetails(&out, [][2]string{{"status", "FAILED"}, {"error", "a message of many words that is long"}}, 30)
+	long := [][2]string{{"status", "FAILED"}, {"error", "a message of many words that is long"}}
+	require.NoError(t, writeDetails(&out, long, 30))
 	assert.Equal(t, "status  FAILED\nerror   a message of many\n        words that is long\n", out.String())
 	out.Reset()
-	writeDetails(&out, [][2]string{{"error", "\x1b[31mred\u009b"}}, 0)
+	require.NoError(t, writeDetails(&out, [][2]string{{"error", "\x1b[31mred\u009b"}}, 0))
 	assert.Equal(t, "error  \uFFFD[31mred\uFFFD\n", out.String())
 	for _, mark := range "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" {
 		out.Reset()
-		writeDetails(&out, [][2]string{{"name", "a" + string(mark) + "b"}}, 0)
+		require.NoError(t, writeDetails(&out, [][2]string{{"name", "a" + string(mark) + "b"}}, 0))
 		assert.Equal(t, "name  a\uFFFDb\n", out.String(), "%U", mark)
 	}
 	assert.Equal(t, "שלום, مرحبا, 你好\t\n", printable("שלום, مرحبا, 你好\t\n"), "text of any language stays")
@@ -158,9 +159,9 @@ func TestCompletion_WithoutAnAnswer_IsEmptyAndQuick(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
 	for _, s := range []shell{{t, "http://" + silent.Addr().String(), "k"}, {t, "http://127.0.0.1:1", "k"}, {t, "", ""}} {
-		begin := time.Now()
+		begin := testfiles.StartStopwatch(t)
 		assert.NotContains(t, s.completions("workload", "get", ""), "wl_")
-		assert.Less(t, time.Since(begin), 2*completionTimeout)
+		assert.Less(t, begin.Took(), 2*completionTimeout)
 	}
 }
 

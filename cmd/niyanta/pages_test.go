@@ -23,6 +23,9 @@ const pagesDir = "../../docs/cli"
 // TestPages_OfTheseCommands_AreCurrent compares the committed pages with the commands' help.
 func TestPages_OfTheseCommands_AreCurrent(t *testing.T) {
 	pages := renderPages(rootCommand(context.Background()))
+	for name, page := range pages {
+		assert.NotRegexp(t, `\(default: [^)]*\)\s+\(default `, page, "%s: one of the two is not true", name)
+	}
 	if *writePages {
 		require.NoError(t, os.RemoveAll(pagesDir))
 		require.NoError(t, os.MkdirAll(pagesDir, 0o755)) //nolint:gosec // documents

@@ -45,9 +45,9 @@ func logsCommand(c *cli) *cobra.Command {
 			return c.printLogs(cmd, log.Logs)
 		}),
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "lines, 1 to 1000")
+	cmd.Flags().IntVar(&limit, "limit", 100, "lines, 1 to 1000: the newest, or the first with --since")
 	cmd.Flags().StringVar(&since, "since", "", "from this time on, RFC 3339")
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the workload is final")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "after the newest lines, print new ones until it is final")
 	return cmd
 }
 
@@ -66,6 +66,9 @@ func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p ni
 		if len(lines) > 0 {
 			p.After = &lines[len(lines)-1].Seq
 			continue
+		}
+		if p.After == nil && p.Since == nil {
+			p.After = new(int64) // all that comes from now on, not the newest of it
 		}
 		if final {
 			return nil

@@ -52,8 +52,7 @@ NIYANTA_POOLS. Running and capacity count slots.`,
 			for _, name := range slices.Sorted(maps.Keys(s.Pools)) {
 				rows = append(rows, pool{name, s.Pools[name]})
 			}
-			printTable(cmd.OutOrStdout(), pools, rows)
-			return nil
+			return printTable(cmd.OutOrStdout(), pools, rows)
 		}),
 	})
 }

@@ -153,8 +153,7 @@ func configCommand(c *cli) *cobra.Command {
 			}
 			settings := cfg.Settings()
 			if c.output == formatTable {
-				printTable(cmd.OutOrStdout(), settingsView, settings)
-				return nil
+				return printTable(cmd.OutOrStdout(), settingsView, settings)
 			}
 			values := map[string]string{}
 			for _, s := range settings {

@@ -42,7 +42,7 @@ in the hour in which it finished.`,
 				if _, err := fmt.Fprintln(cmd.OutOrStdout()); err != nil {
 					return err
 				}
-				printTable(cmd.OutOrStdout(), finished, groups)
+				return printTable(cmd.OutOrStdout(), finished, groups)
 			}
 			return nil
 		}),
@@ -75,7 +75,9 @@ most P95 and P99. A customer is told what of its workloads no worker can run.`,
 			if q.ByTier != nil {
 				v = depthsAndWaits
 			}
-			printTable(cmd.OutOrStdout(), v, depthsOf(&q))
+			if err := printTable(cmd.OutOrStdout(), v, depthsOf(&q)); err != nil {
+				return err
+			}
 			return printUnplaceable(cmd.OutOrStdout(), q.ByWorkloadType)
 		}),
 	})

@@ -82,7 +82,7 @@ func TestStatsQueue_OfATier_SaysHowLongThePlacedHadWaited(t *testing.T) {
 		ByWorkloadType: []niyanta.TypeDepth{{WorkloadType: "sleep", QueueDepth: 3, RunningWorkloads: 1}},
 	}
 	var b strings.Builder
-	printTable(&b, depthsAndWaits, depthsOf(&q))
+	require.NoError(t, printTable(&b, depthsAndWaits, depthsOf(&q)))
 	var lines [][]string
 	for l := range strings.Lines(b.String()) {
 		lines = append(lines, strings.Fields(l))

@@ -68,7 +68,7 @@ func (f *submitFlags) flags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.input, "input", "{}", "input_params: JSON, @FILE, or - for standard input")
 	fs.IntVar(&f.priority, "priority", 10, "0 to 1000")
-	fs.IntVar(&f.maxRetries, "max-retries", 5, "tries after a failure of its own, 0 to 1000 (default: the config's)")
+	fs.IntVar(&f.maxRetries, "max-retries", 0, "tries after a failure of its own, 0 to 1000 (default: the config's)")
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value, repeatable")
 	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @FILE, or - for standard input")
 	fs.DurationVar(&f.timeout, "timeout", 0,

@@ -31,8 +31,8 @@ const (
 
 // writeTable writes rows below a header. width is that of the terminal. It is 0 if w is no
 // terminal; then nothing is left out.
-func writeTable(w io.Writer, columns []column, rows [][]string, width int) {
-	t := newTable(w)
+func writeTable(w io.Writer, columns []column, rows [][]string, width int) error {
+	t := newTable()
 	header := make(table.Row, len(columns))
 	for i, c := range columns {
 		header[i] = c.name
@@ -49,7 +49,17 @@ func writeTable(w io.Writer, columns []column, rows [][]string, width int) {
 	if width > 0 {
 		t.SetColumnConfigs(fit(columns, rows, width))
 	}
-	t.Render()
+	return render(w, t)
+}
+
+// render writes a table. The package of tables drops the errors of what it writes to.
+func render(w io.Writer, t table.Writer) error {
+	s := t.Render()
+	if s == "" {
+		return nil
+	}
+	_, err := io.WriteString(w, s+"\n")
+	return err
 }
 
 // fit decides which columns are left out and how wide text may be, so that no row is wider than the
@@ -110,8 +120,8 @@ func fit(columns []column, rows [][]string, width int) []table.ColumnConfig {
 
 // writeDetails writes a line with name and value for each row. On a terminal, long values continue
 // on the next line, in their column.
-func writeDetails(w io.Writer, rows [][2]string, width int) {
-	t := newTable(w)
+func writeDetails(w io.Writer, rows [][2]string, width int) error {
+	t := newTable()
 	longest := 0
 	for _, r := range rows {
 		longest = max(longest, len(r[0]))
@@ -120,12 +130,11 @@ func writeDetails(w io.Writer, rows [][2]string, width int) {
 	if rest := width - longest - len(columnGap); rest > minTextWidth {
 		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: rest, WidthMaxEnforcer: text.WrapSoft}})
 	}
-	t.Render()
+	return render(w, t)
 }
 
-func newTable(w io.Writer) table.Writer {
+func newTable() table.Writer {
 	t := table.NewWriter()
-	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleDefault)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
 	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", columnGap

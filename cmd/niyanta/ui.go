@@ -27,8 +27,8 @@ rights of the key that the command uses. With several coordinators the link lead
 			if c.output != formatTable {
 				return printJSON(cmd.OutOrStdout(), link, c.output == formatJSON)
 			}
-			_, _ = fmt.Fprintln(cmd.OutOrStdout(), link.URL)
-			return nil
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), link.URL)
+			return err
 		}),
 	})
 }

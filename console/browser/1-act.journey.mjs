@@ -127,6 +127,7 @@ test("an administrator drains a worker and takes that back", async (t) => {
   await page.getByRole("link", { name: id, exact: true }).click();
   await page.getByRole("heading", { name: id }).waitFor();
   await page.getByRole("button", { name: "Drain", exact: true }).click();
+  await page.getByRole("dialog").getByText(/saves a checkpoint, stops and goes on elsewhere/).waitFor();
   await page.getByRole("dialog").getByRole("button", { name: "Drain", exact: true }).click();
   await page.locator(".sentence", { hasText: "Draining" }).waitFor();
   assert.equal((await call(adminKey, "GET", `/v1/admin/workers/${id}`)).status, "DRAINING");

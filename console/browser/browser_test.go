@@ -17,15 +17,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
 var (
-	whole = flag.Bool("whole", false, "run on PostgreSQL too, and look at every page in each size and colour scheme")
-	only  = flag.String("journeys", "*.journey.mjs", "which files of journeys to run")
+	only  = flag.String("journeys", "", "which files of journeys to run; empty: all, or some without -whole")
 	shots = flag.String("shots", filepath.Join("..", "..", "bin", "browser"), "folder for screenshots")
 )
+
+// someJourneys are the files of journeys that run without -whole: what people do most, what must be
+// refused, and every page once.
+const someJourneys = "[1-3]-*.journey.mjs"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -40,7 +44,8 @@ func TestConsole_InABrowser_LeadsThroughTheJourneys(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		journeys(t, newFleet(t, binary))
 	})
-	if !*whole {
+	if !dear.Whole() {
+		dear.Left(t, "not on PostgreSQL, and not every page in each size and colour scheme")
 		return
 	}
 	t.Run("postgres", func(t *testing.T) {
@@ -83,7 +88,16 @@ func chromium() string {
 func journeys(t *testing.T, f *fleet) {
 	t.Helper()
 	folder := shotsOf(t, filepath.Base(t.Name()))
-	files, err := filepath.Glob(*only)
+	pattern := *only
+	switch {
+	case pattern != "":
+	case dear.Whole():
+		pattern = "*.journey.mjs"
+	default:
+		pattern = someJourneys
+		dear.Left(t, "only "+pattern)
+	}
+	files, err := filepath.Glob(pattern)
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	begin := time.Now()
@@ -106,7 +120,7 @@ func shotsOf(t *testing.T, name string) string {
 // node runs files of journeys, one after the other, as they share the workers. setup is what they get to
 // know.
 func node(t *testing.T, folder string, setup map[string]any, files ...string) error {
-	setup["chromium"], setup["folder"], setup["whole"] = chromium(), folder, *whole
+	setup["chromium"], setup["folder"], setup["whole"] = chromium(), folder, dear.Whole()
 	encoded, err := json.Marshal(setup)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { createBrowserRouter, Link, Outlet, useRouteError } from "react-router";
 import { ApiError, currentSession, onSessionEnd, signIn, signOut, takeCode } from "./api/client";
 import { live } from "./api/live";
@@ -28,6 +28,8 @@ function Root() {
   const [error, setError] = useState<unknown>();
   const [note, setNote] = useState("");
   const client = useQueryClient();
+  // A channel doesn't hear what it says itself; another one of the same tab would.
+  const tabs = useRef<BroadcastChannel>(undefined);
   const forget = (why: string) => {
     live.follow("");
     client.clear();
@@ -54,11 +56,11 @@ function Root() {
     };
     window.addEventListener("hashchange", onCode);
     // Signing out in one tab signs out in all.
-    const tabs = new BroadcastChannel("niyanta-session");
-    tabs.onmessage = () => forget("You signed out in another tab.");
+    const channel = (tabs.current = new BroadcastChannel("niyanta-session"));
+    channel.onmessage = () => forget("You signed out in another tab.");
     return () => {
       window.removeEventListener("hashchange", onCode);
-      tabs.close();
+      channel.close();
     };
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
@@ -67,11 +69,10 @@ function Root() {
   if (session === null) {
     return <SignIn note={note} onSession={(s) => { setNote(""); setSession(s); }} />;
   }
-  const leave = () => {
-    void signOut().finally(() => {
-      new BroadcastChannel("niyanta-session").postMessage("out");
-      forget("");
-    });
+  const leave = async () => {
+    await signOut();
+    tabs.current?.postMessage("out");
+    forget("");
   };
   return (
     <SessionContext.Provider value={{ session, leave }}>

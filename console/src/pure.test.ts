@@ -53,9 +53,15 @@ describe("filters", () => {
   test("survive the way through the address", () => {
     const f = {
       status: ["FAILED" as const, "PAUSED" as const], label: ["team=a b", "x=1&2"], type: "re port", customer: "cust_a",
-      after: "2026-01-02T03:04", before: undefined, order: "priority" as const, text: "é",
+      after: "2026-01-02T03:04:00.000Z", before: undefined, order: "priority" as const, text: "é",
     };
     expect(readFilters(new URLSearchParams(writeFilters(f).toString()))).toEqual(f);
+  });
+  test("have times that are the same for whoever opens the address", () => {
+    const local = readFilters(new URLSearchParams("after=2026-01-02T03:04&before=2026-01-02T03:04:00%2B02:00"));
+    expect(local.after).toBe(new Date(2026, 0, 2, 3, 4).toISOString()); // as addresses were before
+    expect(local.before).toBe("2026-01-02T01:04:00.000Z");
+    expect(selection(local)).toEqual({ created_after: local.after, created_before: local.before });
   });
   test("are the same in the list and in batch operations, and leave out what is no filter", () => {
     const f = readFilters(new URLSearchParams("status=FAILED&status=NONE&label=bad&q=x&after=never&order=up"));

@@ -1,8 +1,8 @@
 import { createContext, useContext } from "react";
 import type { Session } from "./api/types";
 
-/** SessionContext is who is signed in. */
-export const SessionContext = createContext<{ session: Session; leave: () => void } | null>(null);
+/** SessionContext is who is signed in. leave signs out; it rejects if the session goes on. */
+export const SessionContext = createContext<{ session: Session; leave: () => Promise<void> } | null>(null);
 
 export function useSession() {
   const value = useContext(SessionContext);

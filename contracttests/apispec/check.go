@@ -16,8 +16,8 @@ import (
 
 // ofHTTP lists the headers that need no declaration, because they are those of HTTP itself.
 var ofHTTP = []string{
-	"Accept-Ranges", "Connection", "Content-Length", "Content-Type", "Date", "Last-Modified", "Sec-Websocket-Accept",
-	"Sec-Websocket-Version", "Transfer-Encoding", "Upgrade", "Vary",
+	"Accept-Ranges", "Connection", "Content-Length", "Content-Type", "Date", "Last-Modified",
+	"Transfer-Encoding", "Vary",
 }
 
 // common lists the headers that the file describes once for all responses.

@@ -44,7 +44,7 @@ const (
 	postgres  = "adapters/postgres/"
 	reconcile = "core/services/controlplane/reconcile.go"
 	reports   = "core/services/controlplane/reports.go"
-	lines     = "core/services/archiving/service.go"
+	lines     = "core/services/archiving/export.go"
 	holding   = "core/domain/holding.go"
 	resources = "core/domain/resources.go"
 	commands  = "core/services/execution/commands.go"
@@ -322,7 +322,8 @@ var defects = []defect{
 		"sent.After(a.answered) {\n\t\ta.answered = a.deps.Clock.Now()", nil, []layer{engine}},
 	{"sessions never expire", "core/services/health/service.go", "if now.Sub(claim.Since) >= s.cfg.Lease {",
 		"if false {", nil, []layer{sim}},
-	{"no orphan sweep", "core/services/health/service.go", "s.loseOrphans(ctx, claim.Epoch), ", "", nil, []layer{sim}},
+	{"no orphan sweep", "core/services/health/service.go", "expired, s.loseOrphans(ctx, claim.Epoch)", "expired", nil,
+		[]layer{sim}},
 	{"the leader does not time out a run that ignores its deadline", "core/services/health/service.go",
 		"s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},
 	{"a lost report is not sent again", "core/services/execution/outbox.go",
@@ -335,6 +336,8 @@ var defects = []defect{
 		"	a.ended.add(as.Run())\n", "", nil, []layer{engine}},
 	{"a preempted run stops before its checkpoint is durable", "core/services/execution/stopping.go",
 		"		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
+	{"another checkpoint is sent under the sequence of one without an answer", "core/services/execution/unsettled.go",
+		"	if open == nil {", "	if true {", nil, []layer{engine}},
 	{"each checkpoint after a pause has a grace of its own", "core/services/execution/saving.go",
 		"left := s.run.graceLeft()",
 		"left := s.run.agent.cfg.StopGrace", nil, []layer{engine}},
@@ -350,7 +353,7 @@ var defects = []defect{
 		"		a.letGoLocked(r)\n", "", nil, []layer{engine}},
 	{"a preempted workload takes its slot back at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore",
 		"		if false {\n			next.NotBefore", nil, []layer{sim}},
-	{"heartbeats do not stop cancelled runs", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil,
+	{"heartbeats do not stop cancelled runs", reconcile, "case !strays(item, owned):", "case true:", nil,
 		[]layer{sim}},
 	{"a workload missing from inventories is never taken back", reconcile, "if len(lost) == 0 {",
 		"if len(lost) >= 0 {", nil,
@@ -367,8 +370,10 @@ var defects = []defect{
 	{"an ended session may load checkpoints", reports,
 		"if err := s.requireLive(ctx, ref); err != nil {\n\t\treturn ports.CheckpointData{}, err",
 		"if err := ref.Validate(); err != nil {\n\t\treturn ports.CheckpointData{}, err", nil, []layer{plane}},
-	{"another session loads a checkpoint", reports, "found[0].SessionID != ref.SessionID || found[0].Generation",
-		"found[0].Generation", nil, []layer{plane}},
+	{"another session loads a checkpoint", "core/services/checkpointing/service.go",
+		"w.SessionID != ref.SessionID || w.Generation", "w.Generation", nil, []layer{plane}},
+	{"other bytes are taken for a repetition", "core/services/checkpointing/service.go",
+		"other, err = s.differs(ctx, up); other", "other, err = s.differs(ctx, up); false", nil, []layer{plane}},
 	{"an ended session may poll", "core/services/controlplane/polls.go",
 		"if err := s.requireLive(ctx, ref); err != nil {", "if err := ref.Validate(); err != nil {", nil,
 		[]layer{plane}},
@@ -378,7 +383,7 @@ var defects = []defect{
 		"found && !month.AddDate(0, 1, 0).Add(domain.ArchiveMargin).After(r.s.now())", "found", nil,
 		[]layer{onMemory, archive}},
 	{"an object takes the place of the one before", lines, "	e.part++\n", "	e.part = 1\n", nil, []layer{archive}},
-	{"a month counts as written before its last object is", lines, "if len(page) == 0 {", "if len(page) < pageLimit {",
+	{"a month counts as written before its last object is", lines, "case len(page) > 0:", "case len(page) >= pageLimit:",
 		nil, []layer{archive}},
 	{"lines of a customer that is deleted meanwhile stay", lines, "err != nil || gone {",
 		"err != nil || gone && false {", nil, []layer{archive}},

@@ -66,6 +66,9 @@ func (n *NATS) Start() error {
 	return nil
 }
 
+// SetPassword changes the password of the server's user. It holds from the next Start.
+func (n *NATS) SetPassword(password string) { n.options.Password = password }
+
 // Stop stops the server.
 func (n *NATS) Stop() {
 	n.server.Shutdown()

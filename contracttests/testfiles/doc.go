@@ -1,3 +1,3 @@
-// Package testfiles makes folders, certificates and logs for tests. It imports no client of a server, so
-// that the tests of what the SDK imports may use it.
+// Package testfiles makes folders, certificates, logs and stopwatches for tests. It imports no client
+// of a server, so that the tests of what the SDK imports may use it.
 package testfiles

@@ -22,6 +22,8 @@ const (
 	AdmissionSuspended
 	// AdmissionNoCheckpoint: the checkpoint that it names is not kept, or its checksum does not hold.
 	AdmissionNoCheckpoint
+	// AdmissionRefused: Submission.Refused says why.
+	AdmissionRefused
 )
 
 // KeyUse is the first submission under an idempotency key.
@@ -85,6 +87,9 @@ func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, ex
 	}
 	if known.Customer.Suspended() {
 		return AdmissionSuspended, ""
+	}
+	if s.Refused != nil {
+		return AdmissionRefused, ""
 	}
 	if s.Restore != nil && s.Restore.Sequence > 0 && known.Restored == nil {
 		return AdmissionNoCheckpoint, ""

@@ -71,14 +71,17 @@ func (t AffinityTerms) validate(field string) error {
 	return nil
 }
 
-// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255
+// MaxTags is how many tags or labels something has at most.
+const MaxTags = 64
+
+// ValidateTags checks a map of tags or labels: at most MaxTags pairs, keys 1 to 63, values up to 255
 // characters. A key has no "=", because filters and settings write a pair as key=value.
 func ValidateTags(field string, tags map[string]string) error {
-	if len(tags) > 64 {
-		return Invalid(field, "must have at most 64 entries")
+	if len(tags) > MaxTags {
+		return Invalid(field, "must have at most %d entries", MaxTags)
 	}
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		if err := validateText(field, k, 1, 63); err != nil {
+		if err := validateName(field, k); err != nil {
 			return err
 		}
 		if strings.Contains(k, "=") {

@@ -151,11 +151,13 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		audit.Type = AuditStarted
 	case EventProgress:
 		next.progress(t, audit)
+		next.stillToPause(w)
 		audit.Type = AuditProgress
 	case EventLog:
 		next.Reason, next.UpdatedAt = w.Reason, w.UpdatedAt
 	case EventCheckpoint:
 		next.progress(t, audit)
+		next.stillToPause(w)
 		next.CheckpointSequence, next.CheckpointGeneration = t.CheckpointSequence, w.Generation
 		next.RedistributionCount = 0
 		next.setDeaths(nil, now)
@@ -174,7 +176,9 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		next.fail(w, t, f, now, audit)
 	case EventPaused:
 		next.Status = StatusPaused
-		audit.Type, audit.CheckpointSequence = AuditPaused, w.CheckpointSequence
+		next.stillToPause(w)
+		next.setDeaths(nil, now)
+		audit.Type, audit.CheckpointSequence, audit.Reason = AuditPaused, w.CheckpointSequence, next.Reason
 	case EventRelease:
 		next.Status = StatusRedistributing
 		next.setDeaths(nil, now)
@@ -193,6 +197,9 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		audit.Type = AuditPauseRequested
 	case EventResume:
 		next.Status, next.Resumed = StatusPending, true
+		if w.Suspect() {
+			next.SuspectSince = now // it waits anew for a worker of its own
+		}
 		audit.Type = AuditResumed
 	case EventCancel:
 		next.Status, next.CancelRequest = StatusCancelled, t.Request
@@ -206,6 +213,28 @@ func (s *State) progress(t *Transition, audit *AuditEvent) {
 	if t.Percent != nil {
 		s.ProgressPercent = min(max(*t.Percent, 0), 100)
 		s.ProgressMessage, audit.ProgressMessage = t.Message, t.Message
+	}
+}
+
+// stillToPause keeps why a pause was asked for, while the run goes on and when it has paused: the
+// reason is that of whoever asked, not of the worker.
+func (s *State) stillToPause(w *Workload) {
+	if w.PauseRequested && w.Reason != "" {
+		s.Reason = w.Reason
+	}
+}
+
+// ReasonByWorker reports whether Reason may be the words of a worker, and so of the workload.
+func (s *State) ReasonByWorker() bool {
+	switch s.Status {
+	case StatusRunning, StatusCompleted:
+		return true
+	case StatusPaused:
+		return s.EndedEvent == EventPaused
+	case StatusPending, StatusRedistributing:
+		return !s.Resumed && (s.EndedEvent == EventDecline || s.EndedEvent == EventRelease)
+	default:
+		return false
 	}
 }
 

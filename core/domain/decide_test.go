@@ -121,6 +121,28 @@ func TestCheckpoint_New_ResetsTheCountsOfLostWorkers(t *testing.T) {
 	assert.Equal(t, domain.StatusRunning, w.Status)
 }
 
+func TestRequestPause_WithAReason_KeepsItUntilTheWorkloadIsResumed(t *testing.T) {
+	w := in(domain.StatusRunning)
+	ask, said := event(domain.EventRequestPause), event(domain.EventPaused)
+	ask.Reason, said.Reason = "the month is closed", "a worker's words"
+	for _, tr := range []domain.Transition{ask, event(domain.EventProgress), event(domain.EventCheckpoint), said} {
+		require.Equal(t, domain.OutcomeApplied, apply(&w, epoch0, tr)[0], tr.Event)
+		assert.Equal(t, "the month is closed", w.Reason, tr.Event)
+	}
+	require.Equal(t, domain.StatusPaused, w.Status)
+	apply(&w, epoch0, event(domain.EventResume))
+	assert.Empty(t, w.Reason)
+
+	w = in(domain.StatusRunning)
+	_, _, audit := domain.Decide(&w, &said, epoch0)
+	assert.Equal(t, "a worker's words", audit.Reason, "nobody gave another reason")
+	apply(&w, epoch0, ask)
+	_, _, audit = domain.Decide(&w, &said, epoch0)
+	assert.Equal(t, "the month is closed", audit.Reason)
+	apply(&w, epoch0, event(domain.EventComplete))
+	assert.Empty(t, w.Reason, "it has not paused")
+}
+
 func TestRequestPause_WhenTheRunEndsOtherwise_StillPauses(t *testing.T) {
 	for _, e := range []domain.Event{domain.EventLose, domain.EventRelease, domain.EventFail, domain.EventTimeout} {
 		w := in(domain.StatusRunning)

@@ -38,6 +38,14 @@ func validateText(field, s string, minLen, maxLen int) error {
 	return nil
 }
 
+// validateName checks a key of a map, which its field cannot name: it may be as long as the request.
+func validateName(field, name string) error {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 63 {
+		return Invalid(field, "each key must be 1 to 63 characters, one has %d", n)
+	}
+	return validateText(field, name, 1, 63)
+}
+
 func visible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
 // Times that clients state lie in the years 2000 to 2199, in UTC. Every store keeps these and every

@@ -255,7 +255,7 @@ func validateCustom(field string, custom map[string]int64) error {
 		return Invalid(field, "must have at most %d entries", maxCustom)
 	}
 	for _, name := range slices.Sorted(maps.Keys(custom)) {
-		if err := validateText(field, name, 1, 63); err != nil {
+		if err := validateName(field, name); err != nil {
 			return err
 		}
 		if slices.Contains(ResourceNames(), name) {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -127,6 +128,15 @@ func ScalePools(pools []Pool, f *FleetLoad) []PoolScale {
 		out[i].DesiredWorkers = pools[i].DesiredWorkers(demands[i])
 	}
 	return out
+}
+
+// Servable returns the lanes that a worker of some pool, or one that is there, could run. Others must not
+// use up what their customers may run: the scheduler passes over them.
+func Servable(pools []Pool, workers []Worker, lanes []LaneBacklog) []LaneBacklog {
+	fits, roster := fits{pools: pools, byShape: map[string][]int{}}, NewRoster(workers)
+	return slices.DeleteFunc(slices.Clone(lanes), func(l LaneBacklog) bool {
+		return !slices.ContainsFunc(fits.of(&l.Lane), func(n int) bool { return n > 0 }) && !roster.Admits(&l.Lane)
+	})
 }
 
 // fits remembers how many workloads of each shape a worker of each pool can run.

@@ -89,6 +89,33 @@ func TestSuspect_TwoDeathsInARow_UntilACheckpointOrFiveMinutes(t *testing.T) {
 	assert.Equal(t, 1, w.LossStreak)
 }
 
+func TestSuspect_WhenItPauses_IsNoneAnyMore(t *testing.T) {
+	w := in(domain.StatusRunning)
+	for range 2 {
+		death(t, &w, epoch0, nil)
+	}
+	require.True(t, w.Suspect())
+	paused := event(domain.EventPaused)
+	paused.Generation, paused.SessionID = w.Generation, w.SessionID
+	require.Equal(t, domain.OutcomeApplied, apply(&w, epoch0.Add(time.Minute), paused)[0])
+	assert.False(t, w.Suspect(), "its run has ended well")
+	assert.Empty(t, w.Deaths)
+}
+
+func TestSuspect_WhenItWasPausedAfterADeath_WaitsAnewForAWorkerOfItsOwn(t *testing.T) {
+	w := in(domain.StatusRunning)
+	death(t, &w, epoch0, nil)
+	w.PauseRequested = true
+	lose := event(domain.EventLose)
+	lose.Generation, lose.SessionID, lose.Loss = w.Generation, w.SessionID, domain.LossDied
+	require.Equal(t, domain.OutcomeApplied, apply(&w, epoch0.Add(time.Second), lose)[0])
+	require.Equal(t, domain.StatusPaused, w.Status)
+	require.True(t, w.Suspect())
+	resumed := epoch0.Add(time.Hour)
+	require.Equal(t, domain.OutcomeApplied, apply(&w, resumed, event(domain.EventResume))[0])
+	assert.Equal(t, resumed, w.SuspectSince)
+}
+
 func TestDeaths_SessionThatReturned_IsTakenBack(t *testing.T) {
 	w := in(domain.StatusRunning)
 	for n := range 8 { // a process that fences itself each time, and registers again

@@ -202,6 +202,8 @@ type Submission struct {
 	Reason string
 	// Restore says which checkpoint of Spec.RetryOf the workload continues from; nil: none.
 	Restore *Restore
+	// Refused, if set, is why it is not accepted now, unless it repeats one that was.
+	Refused error
 }
 
 // Validate checks what a client may set. Type existence and quotas are checked elsewhere.

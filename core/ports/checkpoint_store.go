@@ -22,6 +22,11 @@ type CheckpointStore interface {
 	// means the newest. The checksum is not verified here. CodeNotFound when there is none.
 	Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error)
 
+	// Workload returns the workload id as domain.Workload.Brief does, whoever it belongs to. It reads
+	// nothing that may be large. It is for the control plane, which fences by session and generation:
+	// nothing that answers a customer calls it. CodeNotFound when there is none.
+	Workload(ctx context.Context, id domain.WorkloadID) (domain.Workload, error)
+
 	// List returns the checkpoints kept of a customer's workload, newest first. A workload without
 	// checkpoints has an empty list; so has one that does not exist or is another customer's
 	// (callers check the workload).

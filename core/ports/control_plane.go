@@ -317,8 +317,8 @@ type Body struct {
 type CheckpointData struct {
 	Sequence int64  `json:"sequence"`
 	Data     []byte `json:"data"`
-	// Body, if not nil, delivers the bytes instead of Data, Size in all. The caller closes it. It ends
-	// with io.EOF only if they are what was saved.
+	// Body, if not nil, delivers the bytes instead of Data, Size in all; -1: as many as there are. The
+	// caller closes it. It ends with io.EOF only if they are what was saved.
 	Body io.ReadCloser `json:"-"`
 	Size int64         `json:"-"`
 }

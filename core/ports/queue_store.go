@@ -19,8 +19,9 @@ type QueueStore interface {
 	// how many lanes a customer has beyond the limit.
 	Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error)
 
-	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
-	NextDue(ctx context.Context) (time.Time, error)
+	// NextDue returns how long it is, by the store's clock, until the next workload becomes eligible
+	// that is not yet. ok is false when none will.
+	NextDue(ctx context.Context) (in time.Duration, ok bool, err error)
 
 	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not
 	// let go of (domain.Ending), by session and lane, ordered by them. It adds up the devices that
@@ -60,7 +61,7 @@ type HeldWorkload struct {
 	// Suspect reports whether several workers in a row died while they ran the workload.
 	Suspect bool
 	// Ending reports whether the session no longer holds the workload but has not let go of it for
-	// EndingFor. Status is empty then.
+	// EndingFor. Status is that of the workload then, and empty if there is none any more.
 	Ending    bool
 	EndingFor time.Duration
 }
@@ -76,8 +77,9 @@ type Orphan struct {
 	Loss domain.Loss
 	// Excused reports whether the loss does not count against the workload although it looks like a
 	// death (domain.EndedSession.Excused). Shared reports whether the workload is a suspect and its
-	// session held another one when it ended. Returned are the sessions named by the workload's
-	// deaths whose process has registered again since.
+	// session held another one when it ended, or one that was cancelled and not yet seen to end.
+	// Returned are the sessions named by the workload's deaths whose process has registered again
+	// since.
 	Excused, Shared bool
 	Returned        []domain.SessionID
 }

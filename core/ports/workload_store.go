@@ -19,6 +19,7 @@ type WorkloadStore interface {
 	//     AdmissionQueueFull, with how much really waits.
 	//   - customer unknown: AdmissionNoCustomer.
 	//   - customer suspended, and the submission repeats none before: AdmissionSuspended.
+	//   - Refused is set, and the submission repeats none before: AdmissionRefused.
 	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
 	//   - Restore names a checkpoint of RetryOf that is not kept: AdmissionNoCheckpoint.
 	// With Restore, the checkpoint that it means is copied for the new workload, as its sequence
@@ -121,6 +122,9 @@ type WorkloadQuery struct {
 	Offset int
 	// Brief makes the page hold the workloads as domain.Workload.Brief returns them.
 	Brief bool
+	// Fresh makes the answer hold everything that was committed before the question, as a decision
+	// needs it. Otherwise a store may ask a replica that is behind.
+	Fresh bool
 }
 
 // CreatedRange is what CreatedAfter and CreatedBefore select: created at from or later, and before

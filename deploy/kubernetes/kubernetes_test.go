@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/niyanta/niyanta/bootstrap"
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 const (
@@ -148,6 +149,22 @@ func TestPods_OfEveryOverlay_AreSpreadAndDisruptedFewAtATime(t *testing.T) {
 // configure builds the environment of a container, with a file for each secret, and returns the
 // configuration that the process would have. A variable that nobody reads is an error, and so is a
 // secret that is not a file.
+// Runs that keep to their limits do not get their pod evicted.
+func TestWorkers_OfEveryOverlay_HaveScratchForTheLimitsOfAllSlots(t *testing.T) {
+	forEach(t, func(s set) {
+		d, c := container(s, worker)
+		need := int64(configure(s, d, &c, bootstrap.RoleWorker).WorkerSlots) * int64(domain.DefaultLimits().DiskMB) << 20
+		found := 0
+		for _, v := range d.Spec.Template.Spec.Volumes {
+			if v.EmptyDir != nil {
+				found++
+				assert.Greater(s, v.EmptyDir.SizeLimit.Value(), need, v.Name)
+			}
+		}
+		assert.Equal(s, 1, found)
+	})
+}
+
 func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.Role) bootstrap.Config {
 	s.Helper()
 	secrets := map[string]string{

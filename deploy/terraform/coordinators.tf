@@ -123,8 +123,11 @@ resource "aws_autoscaling_group" "coordinator" {
   desired_capacity          = var.coordinators.count
   vpc_zone_identifier       = var.private_subnet_ids
   target_group_arns         = [aws_lb_target_group.coordinator.arn]
-  health_check_type         = "ELB"
   health_check_grace_period = 180
+
+  # Not "ELB": while the database is away, no coordinator is ready, and the group would replace all of
+  # them, again and again. The load balancer keeps requests from those that are not.
+  health_check_type = "EC2"
 
   launch_template {
     id      = aws_launch_template.coordinator.id
@@ -138,6 +141,7 @@ resource "aws_autoscaling_group" "coordinator" {
     preferences {
       min_healthy_percentage = 100
       max_healthy_percentage = 150
+      instance_warmup        = 300
     }
   }
 

@@ -94,7 +94,7 @@ var blockSchemas = map[string]schema{
 	"instance_market_options":   {"", "market_type", "", ""},
 	"launch_template":           {"", "id name version", "", ""},
 	"instance_refresh":          {"strategy", "triggers", "preferences", ""},
-	"preferences":               {"", "min_healthy_percentage max_healthy_percentage", "", ""},
+	"preferences":               {"", "min_healthy_percentage max_healthy_percentage instance_warmup", "", ""},
 	"initial_lifecycle_hook":    {"name lifecycle_transition", "default_result heartbeat_timeout", "", ""},
 	"tag":                       {"key value propagate_at_launch", "", "", ""},
 	"step_adjustment": {

@@ -18,6 +18,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 
+	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/bootstrap"
 )
 
@@ -98,7 +99,8 @@ var variables = map[string]cty.Value{
 	"worker_secret": text("arn:w"), "scaler_secret": text("arn:s"), "pool": text("main"), "group": text("workers"),
 	"hook": text("drain"), "metric_namespace": text("Niyanta"), "secrets_version": cty.NumberIntVal(1),
 	"replicas": cty.ListVal([]cty.Value{text("r1:5432"), text("r2:5432")}), "url": text("https://niyanta.example.com"),
-	"slots": cty.NumberIntVal(10), "exec_allow": text("sh,ls"), "drain_timeout": cty.NumberIntVal(300), "spot": cty.True,
+	"slots": cty.NumberIntVal(10), "exec_allow": text("sh,ls"), "exec_uids": text("2000000000-2000009999"),
+	"drain_timeout": cty.NumberIntVal(300), "spot": cty.True,
 	"secret": text("arn:n"), "addresses": cty.ListVal([]cty.Value{text("10.0.0.1"), text("10.0.1.1")}),
 	"bucket": text("programs"), "key": text("niyanta"), "path": text("/usr/local/bin/niyanta"),
 	"sha256": text(strings.Repeat("0", 64)),
@@ -179,6 +181,22 @@ func TestMachines_WithTheirSettings_Start(t *testing.T) {
 		require.NoError(t, err, x.file)
 		require.NoError(t, cfg.Validate(x.role), x.file)
 	}
+}
+
+// A program that reaches the metadata service has the machine's role, and so the worker's key. The
+// worker does not start without the rule, and not without users of their own for programs.
+func TestWorker_OfPrograms_KeepsTheirUsersFromTheMetadataService(t *testing.T) {
+	values := with("exec_uids", text("70000-70999"))
+	script := render(t, "worker.sh", values)
+	assert.Contains(t, settings(script, "worker.env"), "NIYANTA_EXEC_UIDS=70000-70999")
+	require.NoError(t, workloads.ValidateUsers("70000-70999"))
+	_, unit, found := strings.Cut(script, "niyanta-worker.service <<'UNIT'\n")
+	require.True(t, found)
+	unit, _, _ = strings.Cut(unit, "\nUNIT\n")
+	rule := "pref 1 to 169.254.169.254/32 uidrange 70000-70999 prohibit\n"
+	assert.Contains(t, unit, "\nExecStartPre=-/usr/sbin/ip rule del "+rule+"ExecStartPre=/usr/sbin/ip rule add "+rule)
+	assert.NotContains(t, unit, "\nUser=", "only root gives programs users of their own")
+	assert.Regexp(t, `exec_uids += "2000000000-2000009999"`, sources(t)["workers.tf"], "no other program has these")
 }
 
 // The URLs of the replicas are that of the primary with other hosts.

@@ -236,6 +236,42 @@ func TestModule_WithAMistake_IsRefused(t *testing.T) {
 	}
 }
 
+// literal returns a string that an attribute states; empty: it states none.
+func literal(b *hclsyntax.Block, name string) string {
+	a := b.Body.Attributes[name]
+	if a == nil {
+		return ""
+	}
+	v, diags := a.Expr.Value(nil)
+	if diags.HasErrors() {
+		return ""
+	}
+	return v.AsString()
+}
+
+// /ready of all coordinators is 503 while the database is away. A group that took the word of the
+// load balancer would replace them all.
+func TestGroups_WhoseTargetsAreAskedForReadiness_ReplaceNothingForIt(t *testing.T) {
+	declared, found := check(sources(t)).declared, 0
+	for address, group := range declared {
+		targets := group.Body.Attributes["target_group_arns"]
+		if group.Type != "resource" || group.Labels[0] != "aws_autoscaling_group" || targets == nil {
+			continue
+		}
+		for _, ref := range targets.Expr.Variables() {
+			last, ok := ref[1].(hcl.TraverseAttr)
+			require.True(t, ok)
+			for _, b := range declared[ref.RootName()+"."+last.Name].Body.Blocks {
+				if b.Type == "health_check" && literal(b, "path") == "/ready" {
+					found++
+					assert.Equal(t, "EC2", literal(group, "health_check_type"), address)
+				}
+			}
+		}
+	}
+	assert.Positive(t, found)
+}
+
 // The policy of the exporter grants the rights for what its adapter calls, and no others.
 func TestExporter_HasTheRightsThatItsAdapterNeeds(t *testing.T) {
 	calls := map[string]bool{}

@@ -1,6 +1,9 @@
 locals {
   worker_group   = "${var.name}-worker-${var.pool.name}"
   lifecycle_hook = "drain"
+
+  # The users of programs of exec, who do not reach the metadata service.
+  exec_uids = "2000000000-2000009999"
 }
 
 resource "aws_launch_template" "worker" {
@@ -18,6 +21,7 @@ resource "aws_launch_template" "worker" {
     worker_secret   = aws_secretsmanager_secret.this["worker-key"].arn
     slots           = var.pool.slots
     exec_allow      = join(",", var.pool.exec_allow)
+    exec_uids       = local.exec_uids
     drain_timeout   = var.drain_timeout_seconds
     spot            = var.pool.spot
     secrets_version = var.secrets_version
@@ -27,7 +31,9 @@ resource "aws_launch_template" "worker" {
     name = aws_iam_instance_profile.this["worker"].name
   }
 
-  # The worker's guard keeps workloads from the metadata service; one hop keeps containers from it.
+  # What asks the metadata service gets the machine's role, and with it the worker's key. The worker's
+  # guard keeps workloads of the type http from it, a rule of the service's unit programs of exec, and
+  # one hop containers.
   metadata_options {
     http_tokens                 = "required"
     http_put_response_hop_limit = 1

@@ -24,7 +24,7 @@ class Over(Exception):
 
 
 class Refused(Exception):
-    """The coordinator will never take this request (other 4xx)."""
+    """The coordinator will never take this request (other 4xx), with the code that it gave."""
 
 
 class Stop(Exception):
@@ -50,6 +50,14 @@ def integer(text):
     return int(text) if len(text) < 1000 else float(text)
 
 
+def code_of(text):
+    """The code of a coordinator's error; "": it is none, but of something that stands before."""
+    try:
+        return json.loads(text)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def call(method, path, body=None, data=None, timeout=2.0):
     """One try. An OSError means: nothing is known, try again."""
     payload = data if data is not None else json.dumps(body).encode() if body is not None else None
@@ -63,11 +71,12 @@ def call(method, path, body=None, data=None, timeout=2.0):
             return json.loads(content, parse_int=integer) if is_json and content else content
     except urllib.error.HTTPError as e:
         text = e.read().decode(errors="replace")
+        code = code_of(text)
+        if e.code in (408, 429) or e.code >= 500 or e.code < 400 or not code and e.code != 413:
+            raise OSError(text) from None
         if e.code == 409:
             raise Over(text) from None
-        if e.code in (408, 429) or e.code >= 500 or e.code < 400:
-            raise OSError(text) from None
-        raise Refused(text) from None
+        raise Refused(code, text) from None
 
 
 class Session:
@@ -111,7 +120,9 @@ class Session:
             except Over as e:
                 self.finish(str(e))
                 raise
-            except OSError:
+            except (OSError, Refused) as e:  # a key that is refused is no failure of a run
+                if isinstance(e, Refused) and e.args[0] not in ("UNAUTHORIZED", "FORBIDDEN"):
+                    raise
                 time.sleep(delay)
                 delay = min(2 * delay, 2)
 
@@ -244,8 +255,10 @@ class Run:
             return None
         try:
             return json.loads(self.session.request("GET", self.path(self.sequence), timeout=30))
-        except Refused:
-            return None  # 404: none is left, begin anew
+        except Refused as e:
+            if e.args[0] != "NOT_FOUND":
+                raise
+            return None  # none is left, begin anew
 
     def save(self, state, percent):
         """Durable when it returns. A repeated save has the same sequence and bytes."""

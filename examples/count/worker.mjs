@@ -21,13 +21,17 @@ async function call(method, path, body, { timeout = 2000, signal } = {}) {
   const response = await fetch(url + path, {
     method, body: bytes || body === undefined ? body : JSON.stringify(body),
     headers: { authorization: `Bearer ${key}`, 'content-type': bytes ? 'application/octet-stream' : 'application/json' },
+    redirect: 'manual', // another address must not get the key
     signal: AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]),
   })
   const text = await response.text()
-  if (response.status === 409) throw new Over(text)
-  if ([408, 429].includes(response.status) || response.status >= 500) throw new Error(text)
-  if (!response.ok) throw new Refused(text)
-  return text && JSON.parse(text)
+  if (response.ok) return text && JSON.parse(text)
+  let code // of a coordinator; what stands before one has none
+  try { code = JSON.parse(text).error.code } catch { /* it has none */ }
+  const { status } = response
+  if ([408, 429].includes(status) || status >= 500 || !code && status !== 413) throw new Error(text)
+  if (status === 409) throw new Over(text)
+  throw Object.assign(new Refused(text), { code })
 }
 
 class Session {
@@ -68,7 +72,8 @@ class Session {
         return await call(method, path, body, { ...options, signal: this.end.signal })
       } catch (e) {
         if (e instanceof Over) this.finish()
-        if (e instanceof Over || e instanceof Refused) throw e
+        const key = ['UNAUTHORIZED', 'FORBIDDEN'].includes(e.code) // is refused: no failure of a run
+        if (e instanceof Over || e instanceof Refused && !key) throw e
         await sleep(pause)
       }
     }
@@ -214,7 +219,7 @@ class Run {
   async load() {
     if (this.sequence === 0) return null
     return this.session.request('GET', this.path(this.sequence), undefined, { timeout: 30_000 })
-      .catch((e) => { if (e instanceof Refused) return null; throw e }) // 404: none is left
+      .catch((e) => { if (e.code === 'NOT_FOUND') return null; throw e }) // none is left
   }
 }
 

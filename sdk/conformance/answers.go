@@ -142,6 +142,9 @@ func (c *coordinator) reportLocked(b *reportRequest, e exchange) reply {
 		e.outcome = fenced
 		if s != nil {
 			e.outcome = c.reportOneLocked(s, r, &answers[i])
+			if w := c.workloads[r.WorkloadID]; w != nil && w.stage == over && e.outcome == applied {
+				w.endedAt = e.at
+			}
 		}
 		c.log = append(c.log, e)
 	}
@@ -190,7 +193,7 @@ func (c *coordinator) checkpointLocked(r *http.Request, kind string, data []byte
 	if kind == onSave {
 		var mistake string
 		w.progressed = w.progressed || r.URL.Query().Has("progress_percent")
-		if e.outcome, mistake = w.save(generation, sequence, slices.Clone(data)); mistake != "" {
+		if e.outcome, mistake = w.save(generation, sequence, slices.Clone(data), e.at); mistake != "" {
 			c.mistakeLocked("%s", mistake)
 		}
 		return ok(answer{Outcome: e.outcome, Status: w.status()})

@@ -40,18 +40,18 @@ func checkpointCases() []Case {
 			Rule: "It loads the checkpoint that its assignment names, and counts its own on from it.",
 			play: func(s *script) {
 				s.begin()
-				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(4, 4, 105))
+				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(4, 105))
 				s.completed(w)
 				s.require("the checkpoint was not loaded", func() bool { return w.loads > 0 })
-				s.atLeast(w, 5, 105)
+				s.continued(w, 105)
 			}},
 		{Name: "continues from an older checkpoint", Level: Must,
 			Rule: "If an older checkpoint is answered, its own still count on from the one that was asked for.",
 			play: func(s *script) {
 				s.begin()
-				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(4, 2, 101))
+				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(2, 101))
 				s.completed(w)
-				s.atLeast(w, 5, 101)
+				s.continued(w, 101)
 			}},
 		{Name: "begins anew without a checkpoint", Level: Must,
 			Rule: "If no checkpoint is left, it begins from the start.", play: func(s *script) {
@@ -59,6 +59,28 @@ func checkpointCases() []Case {
 				w := s.assign(countInput{To: 15, StepMS: 20}, func(w *workload) { w.sequence = 4 })
 				s.completed(w)
 				s.require("the checkpoint was not asked for", func() bool { return w.loads > 0 })
+			}},
+		{Name: "takes only a coordinator's answers", Level: Must,
+			Rule: "A 404 without an error of the API is no answer: no checkpoint is given up, and no run fails.",
+			play: func(s *script) {
+				s.begin()
+				load, save, tell := doing(foreign, 2, is(onLoad)), doing(foreign, 2, is(onSave)), doing(foreign, 1, is(onReport))
+				s.locked(func() {
+					s.fault = func(kind string, body any) fault { return max(load(kind, body), save(kind, body), tell(kind, body)) }
+				})
+				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(4, 105))
+				s.completed(w)
+				s.continued(w, 105)
+			}},
+		{Name: "follows no redirect", Level: Must,
+			Rule: "A redirect is no answer, and the key is not sent where it leads.",
+			play: func(s *script) {
+				s.begin()
+				load, tell := doing(moved, 1, is(onLoad)), doing(moved, 1, is(onReport))
+				s.locked(func() { s.fault = func(kind string, body any) fault { return max(load(kind, body), tell(kind, body)) } })
+				w := s.assign(countInput{To: 115, StepMS: 50}, restoredAt(4, 105))
+				s.completed(w)
+				s.continued(w, 105)
 			}},
 		{Name: "saves large checkpoints over a slow network", Level: Must,
 			lease: 5 * time.Second, interval: 500 * time.Millisecond,
@@ -73,21 +95,20 @@ func checkpointCases() []Case {
 	}
 }
 
-// restoredAt gives a workload a checkpoint of a sequence. The one that is answered is found, with the
-// number at.
-func restoredAt(sequence, found int64, at int) func(*workload) {
+// restoredAt gives a workload four checkpoints. The one that is answered is found, with the number at.
+func restoredAt(found int64, at int) func(*workload) {
 	return func(w *workload) {
-		w.sequence, w.restored = sequence, found
+		w.sequence, w.restored = 4, found
 		w.saved[found] = fmt.Appendf(nil, `{"at": %d}`, at)
 	}
 }
 
-// atLeast requires that a checkpoint was saved, with a number above one.
-func (s *script) atLeast(w *workload, sequence int64, above int) {
-	s.require(fmt.Sprintf("checkpoint %d was not saved", sequence), func() bool { return w.saved[sequence] != nil })
-	if at, err := w.at(sequence); err != nil || at <= above {
-		panic(violation(fmt.Sprintf("checkpoint %d is at %d, so the run did not continue from %d: %v", sequence,
-			at, above, err)))
+// continued requires that the next checkpoint of such a workload was saved, with a number above one.
+func (s *script) continued(w *workload, above int) {
+	const next = 5
+	s.require("checkpoint 5 was not saved", func() bool { return w.saved[next] != nil })
+	if at, err := w.at(next); err != nil || at <= above {
+		panic(violation(fmt.Sprintf("checkpoint 5 is at %d, so the run did not continue from %d: %v", at, above, err)))
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	hang              // there is no answer, and nothing was done, until the worker gives up
 	unavailable       // 503 with Retry-After
 	overtaken         // 409 FENCED: the session has ended
+	foreign           // 404 with a page of something that stands before the coordinator
+	moved             // a redirect
 )
 
 // exchange is a request of the worker.
@@ -160,6 +162,12 @@ func (c *coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case overtaken:
 		c.record(unanswered(r, kind, body, at))
 		fencedSession(w)
+		return
+	case foreign:
+		http.Error(w, "default backend - 404", http.StatusNotFound)
+		return
+	case moved:
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		return
 	case none, lost:
 	}

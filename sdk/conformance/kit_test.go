@@ -1,7 +1,6 @@
 package conformance_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,12 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/sdk/conformance"
 )
-
-// whole has every worker tried. Otherwise those of the SDK for Python and of the page are left out,
-// which start slowly.
-var whole = flag.Bool("whole", false, "try the workers in every language")
 
 // root is the root of the repository.
 const root = "../.."
@@ -47,7 +43,8 @@ func TestWorkers_InEachLanguage_KeepEachRule(t *testing.T) {
 			"PYTHONDONTWRITEBYTECODE=1", python(t), filepath.Join(count, "worker.py")}},
 		{"plain Python", true, []string{python(t), filepath.Join(root, "docs", "protocol", "worker.py")}},
 	} {
-		if w.dear && !*whole {
+		if w.dear && !dear.Whole() {
+			dear.Left(t, w.name)
 			continue
 		}
 		t.Run(w.name, func(t *testing.T) {
@@ -70,7 +67,7 @@ func TestTry_OfAWorkerWithAMistake_NamesTheRule(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(root, "docs", "protocol", "worker.py"))
 	require.NoError(t, err)
 	interpreter := python(t)
-	for _, m := range []struct{ name, old, text, rule string }{
+	for _, m := range dear.Some(t, 3, []struct{ name, old, text, rule string }{
 		{"it never fences itself", ">= self.lease * 0.8", ">= self.lease * 1000", "wakes from a freeze"},
 		{"it gives a report up", "delay = min(2 * delay, 2)\n", "raise Refused('no patience')\n",
 			"repeats a start without an answer"},
@@ -94,8 +91,11 @@ func TestTry_OfAWorkerWithAMistake_NamesTheRule(t *testing.T) {
 			"            while False and", "leaves on SIGTERM"},
 		{"it forgets the timeout", "if timeout and", "if False and", "keeps the timeout"},
 		{"a drain saves nothing", "if run.stopped.is_set() or run.wanted.is_set() or", "if", "drains"},
+		{"a page that is not found means that no checkpoint is left", "or not code and e.code != 413:", "or False:",
+			"takes only a coordinator's answers"},
+		{"it follows redirects", "build_opener(NoRedirect)", "build_opener()", "follows no redirect"},
 		{"heartbeats tell no runs", `for r in self.runs.values()]`, "for r in []]", "tells what it holds"},
-	} {
+	}) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, 1, strings.Count(string(source), m.old), "the mistake does not fit the source")

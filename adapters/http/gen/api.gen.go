@@ -447,6 +447,24 @@ func (e ReadinessDependenciesDatabase) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesEncryptionKeys.
+const (
+	Refused ReadinessDependenciesEncryptionKeys = "refused"
+	Usable  ReadinessDependenciesEncryptionKeys = "usable"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesEncryptionKeys enum.
+func (e ReadinessDependenciesEncryptionKeys) Valid() bool {
+	switch e {
+	case Refused:
+		return true
+	case Usable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesIdentityProvider.
 const (
 	ReadinessDependenciesIdentityProviderConnected    ReadinessDependenciesIdentityProvider = "connected"
@@ -930,7 +948,7 @@ type BulkFilter struct {
 	// CustomerID Whose workloads. Required for administrators, and not allowed for others
 	CustomerID *string `json:"customer_id,omitempty"`
 
-	// Label `key=value`
+	// Label `key=value`; all must match. At most 64 keys, as many as a workload may have
 	Label        *[]string `json:"label,omitempty"`
 	Status       *[]Status `json:"status,omitempty"`
 	WorkloadType *string   `json:"workload_type,omitempty"`
@@ -1668,6 +1686,11 @@ type Readiness struct {
 		Checkpoints *ReadinessDependenciesCheckpoints `json:"checkpoints,omitempty"`
 		Database    ReadinessDependenciesDatabase     `json:"database"`
 
+		// EncryptionKeys Whether the storages take the encryption keys of customers; absent where no storage encrypts with them.
+		// `refused`: within the last 10 minutes this coordinator could not write with one of them, so that
+		// checkpoints or archived workloads of that customer wait. It does not change `status`.
+		EncryptionKeys *ReadinessDependenciesEncryptionKeys `json:"encryption_keys,omitempty"`
+
 		// IdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
 		// the keys that it had.
 		IdentityProvider *ReadinessDependenciesIdentityProvider `json:"identity_provider,omitempty"`
@@ -1702,6 +1725,11 @@ type ReadinessDependenciesCheckpoints string
 
 // ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
 type ReadinessDependenciesDatabase string
+
+// ReadinessDependenciesEncryptionKeys Whether the storages take the encryption keys of customers; absent where no storage encrypts with them.
+// `refused`: within the last 10 minutes this coordinator could not write with one of them, so that
+// checkpoints or archived workloads of that customer wait. It does not change `status`.
+type ReadinessDependenciesEncryptionKeys string
 
 // ReadinessDependenciesIdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
 // the keys that it had.
@@ -2443,7 +2471,7 @@ type ListAllWorkloadsParams struct {
 	Status       *[]Status `form:"status,omitempty" json:"status,omitempty"`
 	WorkloadType *string   `form:"workload_type,omitempty" json:"workload_type,omitempty"`
 
-	// Label `key=value`, repeatable; all must match
+	// Label `key=value`, repeatable; all must match. At most 64 keys, as many as a workload may have
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
 	// CreatedAfter Only workloads created after this time, compared in milliseconds
@@ -2530,7 +2558,7 @@ type ListWorkloadsParams struct {
 	Status       *[]Status `form:"status,omitempty" json:"status,omitempty"`
 	WorkloadType *string   `form:"workload_type,omitempty" json:"workload_type,omitempty"`
 
-	// Label `key=value`, repeatable; all must match
+	// Label `key=value`, repeatable; all must match. At most 64 keys, as many as a workload may have
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
 	// CreatedAfter Only workloads created after this time, compared in milliseconds

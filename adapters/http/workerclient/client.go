@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func New(address, key string, equip func(*http.Transport)) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(address), "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("a coordinator's url must look like http://host:port")
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the worker key has a space, a line break or another character that no key has")
 	}
 	c := &Client{
 		url: u.String(), key: key, beats: newLine(equip), control: newLine(equip), polls: newLine(equip),
@@ -131,11 +135,20 @@ func unanswered(err error) error {
 	}
 }
 
+// lacks returns the error of a success that lacks what every coordinator tells: something on the way has
+// answered instead, and nothing is known of what was asked for.
+func lacks(what string) error {
+	return domain.Unavailable(0, "the answer has no %s: it is none of a coordinator's", what)
+}
+
 // Register implements ports.ControlPlane.
 func (v view) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
 	var g ports.Grant
 	resp, err := v.over(v.client.control, 0).WorkerRegister(ctx, r)
 	err = read(ctx, resp, err, &g)
+	if err == nil && (g.LeaseMS <= 0 || g.HeartbeatIntervalMS <= 0) {
+		err = lacks("lease_ms and heartbeat_interval_ms")
+	}
 	return g, err
 }
 
@@ -144,6 +157,9 @@ func (v view) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heartbeat
 	var a ports.HeartbeatAnswer
 	resp, err := v.over(v.client.beats, 0).WorkerHeartbeat(ctx, h)
 	err = read(ctx, resp, err, &a)
+	if err == nil && a.LeaseMS <= 0 { // it would end the session
+		err = lacks("lease_ms")
+	}
 	return a, err
 }
 
@@ -164,6 +180,9 @@ func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) 
 		Commands []ports.Command `json:"commands"`
 	}
 	err = read(ctx, resp, err, &out)
+	if err == nil && out.Commands == nil { // without an error, the next poll would follow at once
+		err = lacks("commands")
+	}
 	return out.Commands, err
 }
 
@@ -179,6 +198,9 @@ func (v view) Report(ctx context.Context, s ports.SessionRef, reports []ports.Re
 		Answers []ports.ReportAnswer `json:"answers"`
 	}
 	err = read(ctx, resp, err, &out)
+	if err == nil && (len(out.Answers) != len(reports) || slices.ContainsFunc(out.Answers, unsettled)) {
+		err = lacks(fmt.Sprintf("answers to %d reports", len(reports)))
+	}
 	return out.Answers, err
 }
 
@@ -200,8 +222,14 @@ func (v view) SaveCheckpoint(
 	resp, err := v.over(v.client.data, 0).WorkerSaveCheckpointWithBody(ctx, string(up.WorkloadID), up.Sequence, params,
 		"application/octet-stream", body, edit)
 	err = read(ctx, resp, err, &a)
+	if err == nil && unsettled(a) {
+		err = lacks("outcome")
+	}
 	return a, err
 }
+
+// unsettled reports whether an answer does not say what has become of a report.
+func unsettled(a ports.ReportAnswer) bool { return a.Outcome == "" }
 
 // LoadCheckpoint implements ports.ControlPlane.
 func (v view) LoadCheckpoint(
@@ -211,24 +239,29 @@ func (v view) LoadCheckpoint(
 		&client.WorkerLoadCheckpointParams{
 			WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: generation,
 		})
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil || resp.StatusCode/100 != 2 {
 		return ports.CheckpointData{}, read(ctx, resp, err, nil)
 	}
 	got, err := strconv.ParseInt(resp.Header.Get("Niyanta-Checkpoint-Sequence"), 10, 64)
 	if err != nil {
 		_ = resp.Body.Close() // nothing of it is used
-		return ports.CheckpointData{}, domain.Unavailable(0, "the answer does not name the checkpoint")
+		return ports.CheckpointData{}, lacks("name of the checkpoint")
 	}
 	if resp.ContentLength > domain.MaxInlineCheckpoint {
 		return ports.CheckpointData{Sequence: got, Body: received{resp.Body}, Size: resp.ContentLength}, nil
 	}
-	defer func() { _ = resp.Body.Close() }() // read to its end below
 	data, err := io.ReadAll(io.LimitReader(resp.Body, domain.MaxInlineCheckpoint+1))
 	switch {
 	case ctx.Err() != nil:
-		return ports.CheckpointData{}, ctx.Err()
+		err = ctx.Err()
 	case err != nil:
-		return ports.CheckpointData{}, unanswered(err)
+		err = unanswered(err)
+	case len(data) > domain.MaxInlineCheckpoint: // who passed it on left its length out
+		return ports.CheckpointData{Sequence: got, Body: received{resumed(data, resp.Body)}, Size: -1}, nil
+	}
+	_ = resp.Body.Close() // nothing more of it is used
+	if err != nil {
+		return ports.CheckpointData{}, err
 	}
 	return ports.CheckpointData{Sequence: got, Data: data}, nil
 }

@@ -35,6 +35,14 @@ func bodyOf(up *ports.CheckpointUpload) (io.Reader, client.RequestEditorFn, erro
 	}, nil
 }
 
+// resumed reads what has been read of a body already, and then the rest.
+func resumed(begin []byte, body io.ReadCloser) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(begin), body), body}
+}
+
 // received is the body of an answer. That it breaks off means that the coordinator did not answer.
 type received struct{ io.ReadCloser }
 

@@ -135,7 +135,7 @@ func (s sender) Do(req *http.Request) (*http.Response, error) {
 			return &moving{body, sending, nil}, err
 		}
 	}
-	resp, err := (&http.Client{Transport: s.line}).Do(req)
+	resp, err := (&http.Client{Transport: s.line, CheckRedirect: client.NoRedirect}).Do(req)
 	if err != nil {
 		end()
 		if context.Cause(ctx) == errSilent { //nolint:errorlint // as it was given

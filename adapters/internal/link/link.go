@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type Link struct {
 
 	mu    sync.Mutex
 	since time.Time // of the disconnection; zero while connected
+	told  string    // the last reason that was logged since then
 	next  int
 	ends  map[int]context.CancelFunc // of the requests under way
 }
@@ -74,12 +76,23 @@ func (l *Link) Disconnected(err error) {
 	if !l.since.IsZero() {
 		return
 	}
-	l.since = time.Now()
+	l.since, l.told = time.Now(), err.Error()
 	l.log.Warn("bus disconnected", "error", err)
 	for _, end := range l.ends {
 		end()
 	}
 	clear(l.ends)
+}
+
+// Refused notes why the other end refuses a new connection. Each reason is logged once.
+func (l *Link) Refused(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since.IsZero() || strings.EqualFold(l.told, err.Error()) {
+		return
+	}
+	l.told = err.Error()
+	l.log.Warn("bus refuses the connection", "error", err)
 }
 
 // Connected notes that the other end answers.
@@ -90,7 +103,7 @@ func (l *Link) Connected() {
 		return
 	}
 	l.log.Info("bus reconnected", "after", time.Since(l.since).Round(time.Millisecond).String())
-	l.since = time.Time{}
+	l.since, l.told = time.Time{}, ""
 }
 
 // Watch probes the connection until ctx ends. A connection that a router has forgotten looks like

@@ -62,7 +62,7 @@ func Enclose(cmd *exec.Cmd, kind Kind, layout Layout, mark string) (*Box, error)
 		Drop: kind == Unprivileged,
 	}
 	attr := &syscall.SysProcAttr{
-		Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC,
 	}
 	if kind == Unprivileged {
 		attr.Cloneflags |= unix.CLONE_NEWUSER

@@ -1,19 +1,10 @@
 import createClient from "openapi-fetch";
 import type { paths } from "../../build/api";
 import { noteServerTime } from "../lib/clock";
+import { ApiError } from "../lib/error";
 import type { Session } from "./types";
 
-/** ApiError is an answer that says what went wrong. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    readonly code: string,
-    message: string,
-    readonly requestID = "",
-  ) {
-    super(message);
-  }
-}
+export { ApiError };
 
 let session: Session | undefined;
 let ended = () => {};
@@ -89,8 +80,12 @@ export async function currentSession(): Promise<Session | null> {
   return data;
 }
 
-/** signOut ends the session. */
+/** signOut ends the session. It throws if the session may go on. */
 export async function signOut(): Promise<void> {
-  await api.DELETE("/v1/session");
+  try {
+    await must(api.DELETE("/v1/session"));
+  } catch (e) {
+    if (!(e instanceof ApiError && e.status === 401)) throw e; // the session is over already
+  }
   session = undefined;
 }

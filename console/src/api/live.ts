@@ -16,6 +16,9 @@ const tooLong = 5 * 60_000;
 /** batch is how long events are collected, so that many of them are one change of the page. */
 const batch = 200;
 
+/** unseen is how long the page may be hidden before its stream ends: a browser has few connections for all its tabs. */
+const unseen = 30_000;
+
 /** Live is the one stream of events of the tab. */
 class Live {
   private path = "";
@@ -24,6 +27,8 @@ class Live {
   private heard = 0;
   private control?: AbortController;
   private pending: LiveEvent[] = [];
+  private asleep = false;
+  private hiding?: ReturnType<typeof setTimeout>;
   private flushing?: ReturnType<typeof setTimeout>;
   private readonly events = new Set<Listener>();
   private readonly states = new Set<() => void>();
@@ -33,10 +38,24 @@ class Live {
     setInterval(() => {
       if (this.state === "live" && Date.now() - this.heard > quiet) this.restart();
     }, 5_000);
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && this.state === "stale") this.restart();
-    });
+    document.addEventListener("visibilitychange", () => this.look());
+    this.look();
     window.addEventListener("online", () => this.state === "stale" && this.restart());
+  }
+
+  /** look ends the stream of a page that stays hidden. It goes on behind the last event when the page is seen again. */
+  private look() {
+    clearTimeout(this.hiding);
+    if (document.hidden) {
+      this.hiding = setTimeout(() => {
+        this.asleep = true;
+        this.control?.abort();
+        if (this.state === "live" || this.state === "stale") this.set("connecting");
+      }, unseen);
+    } else if (this.asleep || this.state === "stale") {
+      this.asleep = false;
+      this.restart();
+    }
   }
 
   /** follow reads another stream from now on; "" reads none. */
@@ -84,7 +103,7 @@ class Live {
 
   private restart() {
     this.control?.abort();
-    if (!this.path || this.state === "paused") return;
+    if (!this.path || this.state === "paused" || this.asleep) return;
     const control = new AbortController();
     this.control = control;
     void this.run(this.path, control.signal);

@@ -1,9 +1,10 @@
 import { infiniteQueryOptions, queryOptions, type InfiniteData, type QueryClient } from "@tanstack/react-query";
 import { ordering, selection, type Filters } from "../lib/filters";
 import { parseExact, type Json } from "../lib/json";
+import { joined, torn } from "../lib/lines";
 import { api, asError, must } from "./client";
 import { patch } from "../lib/rows";
-import type { AdminEvent, AuditEvent, LiveEvent, LogLine, Pagination, Workload } from "./types";
+import type { AdminEvent, AuditEvent, Key, LiveEvent, LogLine, Pagination, Workload } from "./types";
 
 export interface WorkloadPage {
   workloads: Workload[];
@@ -91,11 +92,23 @@ async function readLog(id: string, query: { after?: number; limit: number }, sig
   return parseExact(text as unknown as string) as unknown as Lines;
 }
 
+/** streamed are the lines that the stream has brought since the page was opened. Nothing reads them. */
+export const streamed = (id: string) =>
+  queryOptions({ queryKey: ["workload", id, "streamed"] as const, queryFn: (): Line[] => [], enabled: false });
+
 /** logs are the newest lines. What came before them is read by olderLines. */
 export const logs = (id: string) =>
   queryOptions({
     queryKey: ["workload", id, "logs"] as const,
-    queryFn: ({ signal }) => readLog(id, { limit: logPage }, signal),
+    queryFn: async ({ signal, client }): Promise<Lines> => {
+      // What the stream brings while the log is read is newer than the answer. If there are lines between them, another
+      // answer has those.
+      for (let again = true; ; again = false) {
+        const read = await readLog(id, { limit: logPage }, signal);
+        const fresh = client.getQueryData(streamed(id).queryKey) ?? [];
+        if (!again || !torn(read.logs, fresh)) return { ...read, logs: joined(read.logs, fresh) };
+      }
+    },
     // The stream brings what is new; to read again would forget the older lines.
     staleTime: Infinity,
     gcTime: 0,
@@ -179,8 +192,18 @@ export const customer = (id: string) =>
 export const customerKeys = (id: string) =>
   queryOptions({
     queryKey: ["customers", id, "keys"] as const,
-    queryFn: ({ signal }) =>
-      must(api.GET("/v1/admin/customers/{id}/keys", { params: { path: { id }, query: { limit: 100 } }, signal })),
+    queryFn: async ({ signal }) => {
+      const keys: Key[] = [];
+      for (let cursor: string | undefined, more = true; more; ) {
+        const page = await must(
+          api.GET("/v1/admin/customers/{id}/keys", { params: { path: { id }, query: { limit: 100, cursor } }, signal }),
+        );
+        keys.push(...page.keys);
+        cursor = page.pagination.next_cursor ?? undefined;
+        more = cursor !== undefined;
+      }
+      return { keys };
+    },
   });
 
 export const ownCustomer = () =>

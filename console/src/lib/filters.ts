@@ -1,4 +1,5 @@
 import { statuses, type Status, type Workload } from "../api/types";
+import { timeOf } from "./times";
 
 /** orders are the orders of a list: the newest first, the oldest, what changed last, the most urgent. */
 export const orders = ["created_at", "oldest", "updated_at", "priority"] as const;
@@ -9,6 +10,7 @@ export interface Filters {
   label: string[];
   type?: string;
   customer?: string;
+  /** after and before are in UTC: whoever opens the address sees the same, in any zone. */
   after?: string;
   before?: string;
   order: (typeof orders)[number];
@@ -23,14 +25,12 @@ export function readFilters(query: URLSearchParams): Filters {
     label: query.getAll("label").filter((l) => l.includes("=")),
     type: query.get("type") || undefined,
     customer: query.get("customer") || undefined,
-    after: time(query.get("after")),
-    before: time(query.get("before")),
+    after: timeOf(query.get("after")),
+    before: timeOf(query.get("before")),
     order: order ?? "created_at",
     text: query.get("q") || undefined,
   };
 }
-
-const time = (s: string | null) => (s && !Number.isNaN(Date.parse(s)) ? s : undefined);
 
 export function writeFilters(f: Filters): URLSearchParams {
   const query = new URLSearchParams();
@@ -44,13 +44,12 @@ export function writeFilters(f: Filters): URLSearchParams {
 
 /** selection is what the API takes of the filters, in the list as in batch operations. */
 export function selection(f: Filters) {
-  const iso = (s?: string) => (s ? new Date(s).toISOString() : undefined);
   return {
     ...(f.status.length ? { status: f.status } : {}),
     ...(f.label.length ? { label: f.label } : {}),
     ...(f.type ? { workload_type: f.type } : {}),
-    ...(f.after ? { created_after: iso(f.after) } : {}),
-    ...(f.before ? { created_before: iso(f.before) } : {}),
+    ...(f.after ? { created_after: f.after } : {}),
+    ...(f.before ? { created_before: f.before } : {}),
     ...(f.customer ? { customer_id: f.customer } : {}),
   };
 }

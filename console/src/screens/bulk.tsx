@@ -5,6 +5,8 @@ import { api, must } from "../api/client";
 import type { BulkAnswer } from "../api/types";
 import { selection, writeFilters, type Filters } from "../lib/filters";
 import { number } from "../lib/format";
+import { newKey } from "../lib/once";
+import { behind } from "../lib/times";
 import { useSession } from "../session";
 import { Dialog, Failure, Loading } from "../ui/parts";
 
@@ -106,8 +108,16 @@ interface Plan {
   at: string;
 }
 
-/** newKey makes a key under which a request is done once, however often it is sent. */
-const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-");
+/**
+ * bounded ends a filter behind the newest workload that it matches now, by the server's time: what is submitted
+ * while somebody reads what was counted is not acted on. It returns none if nothing matches.
+ */
+async function bounded(target: Target, admin: boolean, signal: AbortSignal): Promise<Target[]> {
+  if (!("filter" in target)) return [target];
+  const o = { params: { query: { ...target.filter, limit: 1 } }, signal };
+  const { workloads: [newest] } = await (admin ? must(api.GET("/v1/admin/workloads", o)) : must(api.GET("/v1/workloads", o)));
+  return newest ? [{ filter: { ...target.filter, created_before: behind(newest.created_at) } }] : [];
+}
 
 async function count(action: Action, targets: Target[], signal: AbortSignal): Promise<Plan> {
   let plan: Plan = { matched: 0, estimated: false, would: none, more: false, at: "" };
@@ -131,16 +141,25 @@ function BulkDialog({ action, targets, filters, onClose }: {
   const [error, setError] = useState<unknown>();
   const [reason, setReason] = useState("");
   const control = useRef(new AbortController());
+  const { admin } = useSession();
   // What was counted is what is acted on, even if the page changes meanwhile.
-  const fixed = useRef(targets).current;
+  const asked = useRef(targets).current;
+  const counted = useRef<Target[]>([]);
   // next is where it goes on after an error or a stop. A page that is asked for again is done once.
   const next = useRef<{ target: number; cursor?: string; once: string; tally: Tally }>({ target: 0, once: newKey(), tally: none });
 
   useEffect(() => {
     const c = (control.current = new AbortController());
-    count(action, fixed, c.signal).then(setPlan, (e: unknown) => !c.signal.aborted && setError(e));
+    const begin = async () => {
+      const all = await Promise.all(asked.map((t) => bounded(t, admin, c.signal)));
+      const found = await count(action, all.flat(), c.signal);
+      if (c.signal.aborted) return;
+      counted.current = all.flat();
+      setPlan(found);
+    };
+    begin().catch((e: unknown) => !c.signal.aborted && setError(e));
     return () => control.current.abort();
-  }, [action, fixed]);
+  }, [action, admin, asked]);
 
   const go = async () => {
     const c = (control.current = new AbortController());
@@ -148,7 +167,7 @@ function BulkDialog({ action, targets, filters, onClose }: {
     setError(undefined);
     const at = next.current;
     try {
-      for (let t = fixed[at.target]; t; t = fixed[at.target]) {
+      for (let t = counted.current[at.target]; t; t = counted.current[at.target]) {
         const a = await send(action, { ...t, cursor: at.cursor, ...(reason ? { reason } : {}) }, c.signal, at.once);
         at.once = newKey();
         at.tally = add(at.tally, a);

@@ -1,11 +1,13 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { Link, useParams } from "react-router";
 import { api, must } from "../api/client";
 import { customer, customerKeys, statisticsOf } from "../api/queries";
 import type { CustomerUsage, Key, Tier } from "../api/types";
 import { plain } from "../lib/ansi";
+import { serverTime } from "../lib/clock";
 import { number } from "../lib/format";
+import { afterSameLife, fieldOf, timeOf } from "../lib/times";
 import { useSession } from "../session";
 import { put, useAddress } from "../ui/address";
 import { Copy, Dialog, Facts, Failure, Loaded, Meter, State, Scroll, Time } from "../ui/parts";
@@ -104,8 +106,11 @@ const limitNames = {
   max_concurrent_workloads: "Running at most", max_queue_depth: "Waiting at most", rate_limit_per_sec: "Requests per second", burst: "Burst",
 };
 
-function Change({ c, onClose }: { c: CustomerUsage; onClose: () => void }) {
+/** Change changes a customer. What others change meanwhile, and this form does not, stays. */
+function Change({ c: now, onClose }: { c: CustomerUsage; onClose: () => void }) {
   const client = useQueryClient();
+  // The form is compared with what it was filled with: the customer is read again while it is open.
+  const c = useRef(now).current;
   const [name, setName] = useState(c.name);
   const [tier, setTier] = useState(c.tier);
   const [limits, setLimits] = useState<Record<string, string>>(() => Object.fromEntries(Object.entries(c.limits).map(([k, v]) => [k, String(v)])));
@@ -147,21 +152,29 @@ function Keys({ id }: { id: string }) {
   const all = query.get("keys") === "all";
   const [role, setRole] = useState<Key["role"]>("customer");
   const [name, setName] = useState("");
+  const [expires, setExpires] = useState("");
   const [adding, setAdding] = useState(false);
   // old is the key that the new one takes the place of.
   const [old, setOld] = useState<string>();
   const [revoking, setRevoking] = useState<string>();
   const again = () => void client.invalidateQueries({ queryKey: customerKeys(id).queryKey });
   const add = useMutation({
-    mutationFn: () => must(api.POST("/v1/admin/customers/{id}/keys", { params: { path: { id } }, body: { role, ...(name ? { name } : {}) } })),
-    onSuccess: again,
+    mutationFn: () => must(api.POST("/v1/admin/customers/{id}/keys", { params: { path: { id } }, body: { role, ...(name ? { name } : {}), ...(expires ? { expires_at: timeOf(expires) } : {}) } })),
+    // If the answer was lost, the list shows whether the key was made.
+    onSettled: again,
   });
   const revoke = useMutation({
     mutationFn: (key: string) => must(api.DELETE("/v1/admin/customers/{id}/keys/{key_id}", { params: { path: { id, key_id: key } } })),
     onSuccess: () => { setRevoking(undefined); again(); },
   });
-  const close = () => { setAdding(false); add.reset(); setName(""); setOld(undefined); };
-  const rotate = (k: Key) => { setRole(k.role); setName(k.name); setOld(k.key_id); setAdding(true); };
+  const close = () => { setAdding(false); add.reset(); setRole("customer"); setName(""); setExpires(""); setOld(undefined); };
+  const rotate = (k: Key) => {
+    setRole(k.role);
+    setName(k.name);
+    setExpires(fieldOf(afterSameLife(k, serverTime())));
+    setOld(k.key_id);
+    setAdding(true);
+  };
   const shown = (list.data?.keys ?? []).filter((k) => all || !k.revoked_at);
   return (
     <section>
@@ -194,6 +207,7 @@ function Keys({ id }: { id: string }) {
             <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
               <label className="wide"><span>What it is for</span><input value={name} maxLength={200} onChange={(e) => setName(e.target.value)} /></label>
               <label className="wide"><span>Role</span><select value={role} onChange={(e) => setRole(e.target.value as Key["role"])}><option>customer</option><option>viewer</option></select></label>
+              <label className="wide"><span>Expires (empty: never)</span><input type="datetime-local" value={expires} onChange={(e) => setExpires(e.target.value)} /></label>
               {add.isError && <Failure error={add.error} />}
               <div className="buttons"><button type="button" onClick={close}>Close</button><button className="primary" disabled={add.isPending}>Make it</button></div>
             </form>

@@ -2,6 +2,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { api, must } from "../api/client";
+import { Once } from "../lib/once";
 import { emptyForm, Problem, submission, type Form } from "../lib/submission";
 import { Dialog, Failure } from "../ui/parts";
 
@@ -35,18 +36,13 @@ function SubmitDialog({ onClose }: { onClose: () => void }) {
   const go = useNavigate();
   const [form, setForm] = useState(emptyForm);
   // A submission that is sent again, because its answer was lost, is not another workload.
-  const [once] = useState(() => crypto.getRandomValues(new Uint32Array(4)).join("-"));
-  const [sent, setSent] = useState("");
+  const [once] = useState(() => new Once());
   const run = useMutation({
-    mutationFn: (body: string) => {
-      const key = body === sent || !sent ? once : `${once}-${Date.now()}`;
-      setSent(body);
-      return must(api.POST("/v1/workloads", {
-        // The body is text already: its numbers keep their digits.
-        body: body as never, bodySerializer: (b: unknown) => b as string, headers: { "Content-Type": "application/json" },
-        params: { header: { "Idempotency-Key": key } },
-      }));
-    },
+    mutationFn: (body: string) => must(api.POST("/v1/workloads", {
+      // The body is text already: its numbers keep their digits.
+      body: body as never, bodySerializer: (b: unknown) => b as string, headers: { "Content-Type": "application/json" },
+      params: { header: { "Idempotency-Key": once.keyFor(body) } },
+    })),
     onSuccess: (made) => {
       onClose();
       void go(`/workloads/${made.workload_id}`);

@@ -116,7 +116,7 @@ function Resources({ w }: { w: Worker }) {
 type Action = "drain" | "undrain" | "remove";
 
 const asks: Record<Action, string> = {
-  drain: "It takes no new work. What it runs goes on until it ends.",
+  drain: "It takes no new work. Each of its runs saves a checkpoint, stops and goes on elsewhere; one that saves none begins anew.",
   undrain: "It takes new work again.",
   remove: "Its session ends and its work goes to other workers from the last checkpoints. If the process still lives, it registers again.",
 };

@@ -9,6 +9,7 @@ import { isFinal, statuses, type Workload } from "../api/types";
 import { plain } from "../lib/ansi";
 import { hasText, readFilters, writeFilters, type Filters } from "../lib/filters";
 import { duration, number } from "../lib/format";
+import { fieldOf, timeOf } from "../lib/times";
 import { useSession } from "../session";
 import { Empty, Field, Labels, Loaded, Progress, Scroll, State, Time, useNow } from "../ui/parts";
 import { useAddress } from "../ui/address";
@@ -93,11 +94,11 @@ function FilterBar({ f, set, admin }: { f: Filters; set: SetFilters; admin: bool
         <Field label="Text in these rows" value={f.text} set={(text) => set({ text })} />
         <label>
           <span>Created after</span>
-          <input type="datetime-local" value={f.after ?? ""} onChange={(e) => set({ after: e.target.value || undefined })} />
+          <input type="datetime-local" value={fieldOf(f.after)} onChange={(e) => set({ after: timeOf(e.target.value) })} />
         </label>
         <label>
           <span>Created before</span>
-          <input type="datetime-local" value={f.before ?? ""} onChange={(e) => set({ before: e.target.value || undefined })} />
+          <input type="datetime-local" value={fieldOf(f.before)} onChange={(e) => set({ before: timeOf(e.target.value) })} />
         </label>
         <label>
           <span>Order</span>
@@ -226,12 +227,14 @@ function Table({ rows, barren, admin, acts, selected, setSelected, more, loading
   );
 }
 
-/** beyond is how many rows are there before and behind those in view. */
-const beyond = 12;
+/** beyond is how many rows are there before and behind those in view. Each costs some milliseconds of the first page. */
+const beyond = 6;
+/** above is about how many rows the filters take from the height of a page that has just been opened. */
+const above = 7;
 
 /** useRowsInView returns which of n rows, all of one height, to have in the page: from the first up to the end. */
 function useRowsInView(n: number, body: RefObject<HTMLDivElement | null>): [first: number, end: number] {
-  const [at, setAt] = useState(0);
+  const [at, setAt] = useState(-above);
   useEffect(() => {
     const look = () => setAt(Math.floor(-(body.current?.getBoundingClientRect().top ?? 0) / rowHeight));
     look();
@@ -243,7 +246,7 @@ function useRowsInView(n: number, body: RefObject<HTMLDivElement | null>): [firs
     };
   }, [n, body]);
   const first = Math.max(0, Math.min(at, n) - beyond);
-  return [first, Math.min(n, Math.max(at, 0) + Math.ceil(window.innerHeight / rowHeight) + beyond)];
+  return [first, Math.min(n, Math.max(0, at + Math.ceil(window.innerHeight / rowHeight)) + beyond)];
 }
 
 function columnsOf(admin: boolean, acts: boolean): ColumnDef<Workload>[] {

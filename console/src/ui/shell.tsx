@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
+import { readAgain } from "../api/again";
 import { live, useLiveState } from "../api/live";
 import { applyToLists } from "../api/queries";
 import { find } from "../lib/filters";
@@ -32,13 +33,26 @@ export function Shell({ children }: { children: ReactNode }) {
   const path = useLocation().pathname;
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
+  const [leaving, setLeaving] = useState(false);
+  // stayed is why signing out has failed.
+  const [stayed, setStayed] = useState("");
+  const signOut = async () => {
+    setLeaving(true);
+    setStayed("");
+    await leave().catch((e: unknown) => setStayed(e instanceof Error ? e.message : String(e)));
+    setLeaving(false);
+  };
   const shown = pages.filter((p) => admin || !p.admin);
   const main = useRef<HTMLElement>(null);
 
   const one = /^\/workloads\/([^/]+)$/.exec(path)?.[1];
   useEffect(() => live.follow(one ? `/v1/workloads/${one}/events` : "/v1/events"), [one]);
   useEffect(() => live.listen((events) => applyToLists(client, events)), [client]);
-  useEffect(() => live.onLoss(() => void client.invalidateQueries({ predicate: (q) => q.state.dataUpdatedAt > 0 }, { cancelRefetch: false })), [client]);
+  useEffect(() => live.onLoss(() => {
+    // What events keep current, and nothing else reads again, is older than the stream if it is being read.
+    readAgain(client, { fetchStatus: "fetching", predicate: (q) => ["workload", "workloads"].includes(String(q.queryKey[0])) });
+    void client.invalidateQueries({ predicate: (q) => q.state.dataUpdatedAt > 0 }, { cancelRefetch: false });
+  }), [client]);
   useShortcuts(shown, () => setHelp(true), () => setPalette(true));
   useEffect(() => {
     const page = [...pages].reverse().find((p) => path.startsWith(p.to));
@@ -61,8 +75,9 @@ export function Shell({ children }: { children: ReactNode }) {
           {session.customer_id && <span className="of">{session.customer_id}</span>}
           <span className="role">{session.role}</span>
         </span>
-        <button className="quiet" onClick={leave}>Sign out</button>
+        <button className="quiet" disabled={leaving} onClick={() => void signOut()}>Sign out</button>
       </header>
+      {stayed && <div className="banner" role="alert">You are still signed in: {stayed}</div>}
       <StaleBanner />
       <main id="main" ref={main} tabIndex={-1}>{children}</main>
       {palette && <Palette pages={shown} onClose={() => setPalette(false)} />}

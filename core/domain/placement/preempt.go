@@ -14,6 +14,7 @@ type Running struct {
 	CustomerID domain.CustomerID
 	SessionID  domain.SessionID
 	WorkerID   domain.WorkerID
+	Lane       domain.LaneID
 	Generation int64
 	// Since is when it was assigned.
 	Since time.Time
@@ -87,8 +88,8 @@ func (p *Planner) lanesWithoutRoom() []*laneQueue {
 	return qs
 }
 
-// victim returns the running workload to ask to make room for one of the lane. Only slots count: a
-// worker that the lane cannot use for another reason has no victim.
+// victim returns the running workload to ask to make room for one of the lane, which must fit once that
+// has gone. A worker that has a slot, or that the lane cannot use for another reason, has no victim.
 func (p *Planner) victim(
 	q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool,
 ) (best Running, ok bool) {
@@ -97,16 +98,40 @@ func (p *Planner) victim(
 		if o, couldRun := w.obstacle(q.lane); !couldRun || o.code != ReasonFull && o.code != ReasonEnding {
 			continue
 		}
+		if w.repels(q.lane) || w.holdsAny(q.lane.Affinity.Anti.WorkloadTypes) {
+			continue
+		}
 		for _, r := range bySession[w.SessionID] {
 			if taken[r.WorkloadID] || p.weight(r.CustomerID) >= weight {
 				continue
 			}
-			if !ok || p.yieldsBefore(r, best) {
+			if (!ok || p.yieldsBefore(r, best)) && w.fitsWithout(r.Lane, q.lane) {
 				best, ok = r, true
 			}
 		}
 	}
 	return best, ok
+}
+
+// fitsWithout reports whether what a workload of l reserves is free once one run of the lane gone has
+// ended. Of several runs it is not known which one has which devices: then they count as held.
+func (w *fleetWorker) fitsWithout(gone domain.LaneID, l *domain.Lane) bool {
+	if w.holding.Fits(&l.Resources) {
+		return true
+	}
+	for _, o := range w.holders {
+		if o.Lane.ID != gone {
+			continue
+		}
+		left := w.holding.Clone()
+		var devices []domain.DeviceShare
+		if o.Count+o.Ending == 1 {
+			devices = o.Devices
+		}
+		left.Return(&o.Lane.Resources, devices, 1)
+		return left.Fits(&l.Resources)
+	}
+	return false
 }
 
 // yieldsBefore reports whether a is asked to make room before b.

@@ -81,6 +81,42 @@ func TestPreempt_WhenASlotWouldNotHelp_AsksNobody(t *testing.T) {
 	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "there is room")
 }
 
+func TestPreempt_OfWhatIsReserved_AsksWhoeverHoldsIt(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	gpu := func(c domain.CustomerID, ages ...int) domain.LaneHeads {
+		return of(gpuLane(domain.Resources{GPUs: domain.One}, ages...), c, 10)
+	}
+	memory := func(c domain.CustomerID, ages ...int) domain.LaneHeads {
+		return of(gpuLane(domain.Resources{Amounts: domain.Amounts{MemoryMB: 600}}, ages...), c, 10)
+	}
+	for name, c := range map[string]struct {
+		holds domain.Occupancy // beside a run of free that reserves nothing
+		asks  domain.LaneHeads
+		want  bool
+	}{
+		"the device is held by one that is not asked":   {holds(1, gpu("vip"), "gpu0"), gpu("vip", 1), false},
+		"the device is held by the victim":              {holds(1, gpu("free"), "gpu0"), gpu("vip", 1), true},
+		"the memory is held by one that is not asked":   {holds(1, memory("vip")), memory("vip", 1), false},
+		"the memory is held by the victim":              {holds(1, memory("free")), memory("vip", 1), true},
+		"the victim's memory is not what is missing":    {holds(1, memory("free")), gpu("vip", 1), true},
+		"the device is held, and the victim has memory": {holds(1, gpu("vip"), "gpu0"), memory("vip", 1), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, running := fullWorker(customers, c.holds.Lane.CustomerID, "free")
+			s.Now = epoch0
+			s.Workers[0].Resources = domain.Offer{Amounts: domain.Amounts{MemoryMB: 1000},
+				Devices: []domain.Device{{ID: "gpu0", Model: "A10"}}}
+			s.Occupancy[0] = c.holds
+			running[0].Lane, running[1].Lane = c.holds.Lane.ID, s.Occupancy[1].Lane.ID
+			got := preempt(s, running, c.asks)
+			require.Len(t, got, map[bool]int{true: 1}[c.want])
+		})
+	}
+}
+
 func TestPreempt_RandomWorld_KeepsItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)

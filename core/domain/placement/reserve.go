@@ -121,7 +121,11 @@ func (f *fleet) nearest(l *domain.Lane) (best *fleetWorker, due time.Time) {
 		if w.kept != nil || w.repels(l) || w.holdsAny(l.Affinity.Anti.WorkloadTypes) {
 			continue
 		}
-		if d := w.distance(l); !d.due.After(horizon) && (best == nil || d.before(least)) {
+		d := w.distance(l)
+		if d.short && d.devices == 0 && d.due.IsZero() {
+			continue // only a slot is missing, and no reservation brings one
+		}
+		if !d.due.After(horizon) && (best == nil || d.before(least)) {
 			best, least = w, d
 		}
 	}

@@ -174,6 +174,20 @@ func TestReserve_DevicesThatAreDueFirst_AreReserved(t *testing.T) {
 	assert.Len(t, plan(s, 10, one, sharesOf(0, 0)), 2, "what is due in more than a day is not reserved")
 }
 
+// TestReserve_WorkerWithoutASlot_IsNotReserved: its device is whole, and nobody knows when a slot is.
+func TestReserve_WorkerWithoutASlot_IsNotReserved(t *testing.T) {
+	one := of(gpuLane(domain.Resources{GPUs: domain.One}, 1), "a", 10)
+	s := placement.Snapshot{
+		Now: epoch0, Workers: []domain.Worker{gpuWorker(1, 0, 1, "A10"), gpuWorker(2, 0, 1, "A10")},
+		Occupancy: []domain.Occupancy{
+			{SessionID: "s1", Lane: lane("c", "t", domain.Affinity{}).Lane, Count: 1},
+			until(epoch0.Add(time.Minute), 2, sharesOf(), "gpu0"),
+		},
+	}
+	s.Workers[0].Slots = 1
+	assert.Empty(t, plan(s, 10, one, sharesOf(0)), "worker 2 is kept for it")
+}
+
 func TestReserve_SeveralDevices_AreDueWhenTheLastOfThemIs(t *testing.T) {
 	two := of(gpuLane(domain.Resources{GPUs: 2 * domain.One}, 1), "a", 10)
 	s := placement.Snapshot{

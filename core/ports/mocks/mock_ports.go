@@ -147,12 +147,13 @@ func (mr *MockQueueStoreMockRecorder) Held(ctx any, sessions ...any) *gomock.Cal
 }
 
 // NextDue mocks base method.
-func (m *MockQueueStore) NextDue(ctx context.Context) (time.Time, error) {
+func (m *MockQueueStore) NextDue(ctx context.Context) (time.Duration, bool, error) {
 	m.ctrl.T.Helper()
 	ret := m.ctrl.Call(m, "NextDue", ctx)
-	ret0, _ := ret[0].(time.Time)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
+	ret0, _ := ret[0].(time.Duration)
+	ret1, _ := ret[1].(bool)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
 }
 
 // NextDue indicates an expected call of NextDue.
@@ -557,6 +558,21 @@ func (m *MockCheckpointStore) Save(ctx context.Context, t domain.Transition, c d
 func (mr *MockCheckpointStoreMockRecorder) Save(ctx, t, c, data any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Save", reflect.TypeOf((*MockCheckpointStore)(nil).Save), ctx, t, c, data)
+}
+
+// Workload mocks base method.
+func (m *MockCheckpointStore) Workload(ctx context.Context, id domain.WorkloadID) (domain.Workload, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Workload", ctx, id)
+	ret0, _ := ret[0].(domain.Workload)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Workload indicates an expected call of Workload.
+func (mr *MockCheckpointStoreMockRecorder) Workload(ctx, id any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Workload", reflect.TypeOf((*MockCheckpointStore)(nil).Workload), ctx, id)
 }
 
 // MockInsightStore is a mock of InsightStore interface.

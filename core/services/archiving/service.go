@@ -2,9 +2,8 @@ package archiving
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,9 +38,13 @@ type Service struct {
 	// epoch is that of the last step. Another epoch begins anew: another leader may have done
 	// anything meanwhile.
 	epoch int64
-	// written is the last month that is known to be written.
-	written time.Time
-	export  *export // of the month in progress; nil: none
+	// seen is the last month that was looked at: it is written, or in partial.
+	seen   time.Time
+	export *export // of the month in progress; nil: none
+	// partial are the months that lack the lines of customers whose keys cannot be used, in order, and
+	// turn is the one to try next.
+	partial []*export
+	turn    int
 }
 
 // New returns the service.
@@ -50,51 +53,92 @@ func New(deps Deps) *Service { return &Service{deps: deps} }
 // Step writes one object if a month is over that is not written yet. more reports whether the next
 // call may write another one. until is the first month that is not written; the archive must not
 // drop it. It is zero if there is nothing left to write. It is valid with an error, too.
+//
+// A customer whose key cannot be used delays its own lines, and nobody else's: the rest of the month
+// and the months after it are written meanwhile, and its lines are tried again once nothing else is
+// left to write.
 func (s *Service) Step(ctx context.Context, epoch int64) (until time.Time, more bool, err error) {
 	if s.deps.Blobs == nil {
 		return time.Time{}, false, nil
 	}
-	until, more, err = s.step(ctx, epoch)
+	if epoch != s.epoch {
+		*s = Service{deps: s.deps, epoch: epoch}
+	}
+	until, more, err = s.step(ctx)
+	if len(s.partial) > 0 && (until.IsZero() || s.partial[0].month.Before(until)) {
+		until = s.partial[0].month
+	}
 	if err != nil {
 		s.deps.Observer.Count("archive_write_failed", 1)
 	}
 	return until, more, err
 }
 
-func (s *Service) step(ctx context.Context, epoch int64) (until time.Time, more bool, err error) {
-	if epoch != s.epoch {
-		s.epoch, s.written, s.export = epoch, time.Time{}, nil
-	}
+func (s *Service) step(ctx context.Context) (until time.Time, more bool, err error) {
 	for s.export == nil {
-		month, found, err := s.deps.Retention.ArchivedMonth(ctx, s.written)
+		month, found, err := s.deps.Retention.ArchivedMonth(ctx, s.seen)
 		if err != nil {
-			return s.written.AddDate(0, 1, 0), false, fmt.Errorf("look for archived workloads: %w", err)
+			return s.seen.AddDate(0, 1, 0), false, fmt.Errorf("look for archived workloads: %w", err)
 		}
 		if !found {
-			return time.Time{}, false, nil
+			if len(s.partial) == 0 {
+				return time.Time{}, false, nil
+			}
+			s.takeAgain()
+			break
 		}
 		done, err := s.isWritten(ctx, month)
 		if err != nil {
 			return month, false, fmt.Errorf("look whether the archive of %s is written: %w", nameOf(month), err)
 		}
 		if !done {
-			s.export = &export{deps: s.deps, manifest: manifest{Schema: schema, Month: nameOf(month)}, month: month,
-				keys: map[string]bool{}}
+			s.export = newExport(s.deps, month)
 			break
 		}
-		s.written = month
+		s.seen = month
 	}
 	e := s.export
 	done, err := e.step(ctx)
 	switch {
-	case err != nil:
-		s.export = nil // it may have been repeated by now: begin anew
-		return e.month, false, fmt.Errorf("write the archive of %s: %w", e.manifest.Month, err)
+	case done && err != nil: // it lacks the lines of some customers
+		s.putBack(e)
 	case done:
-		s.written, s.export = e.month, nil
+		s.see(e.month)
+		s.export = nil
 		return e.month.AddDate(0, 1, 0), true, nil
+	case err != nil && e.month.After(s.seen):
+		s.export = nil // it may have been repeated by now: begin anew
+	case err != nil:
+		e.refused = e.lacking
+		s.putBack(e)
+	default:
+		return e.month, true, nil
 	}
-	return e.month, true, nil
+	return e.month, false, fmt.Errorf("write the archive of %s: %w", nameOf(e.month), err)
+}
+
+// see notes that a month has been looked at.
+func (s *Service) see(month time.Time) {
+	if month.After(s.seen) {
+		s.seen = month
+	}
+}
+
+// putBack ends the export in progress, which is tried again later.
+func (s *Service) putBack(e *export) {
+	s.see(e.month)
+	s.export = nil
+	i, _ := slices.BinarySearchFunc(s.partial, e.month, func(p *export, m time.Time) int { return p.month.Compare(m) })
+	s.partial = slices.Insert(s.partial, i, e)
+}
+
+// takeAgain goes on with one of the months that lack lines. They take turns.
+func (s *Service) takeAgain() {
+	s.turn %= len(s.partial)
+	s.export = s.partial[s.turn]
+	s.partial = slices.Delete(s.partial, s.turn, s.turn+1)
+	s.turn++
+	s.export.again()
 }
 
 // isWritten reports whether all of a month has been written.
@@ -162,98 +206,4 @@ func monthPrefix(month string) string { return monthsPrefix + month + "/" }
 
 func customerPrefix(month string, customer domain.CustomerID) string {
 	return monthPrefix(month) + "customer=" + string(customer) + "/"
-}
-
-// manifest says that all of a month is written. It is written last.
-type manifest struct {
-	Schema int    `json:"schema"`
-	Month  string `json:"month"`
-	// Workloads and Objects count what was written. Those of customers that were deleted since are
-	// not there any more.
-	Workloads int   `json:"workloads"`
-	Objects   int   `json:"objects"`
-	Bytes     int64 `json:"bytes"`
-}
-
-// export writes one month.
-type export struct {
-	deps     Deps
-	month    time.Time
-	manifest manifest
-	// place is the last workload that was written, part the number of its customer's last object.
-	place ports.ArchivePlace
-	part  int
-	keys  map[string]bool // of what was written
-}
-
-// step writes the next object, or the manifest if there is no other object.
-func (e *export) step(ctx context.Context) (done bool, err error) {
-	page, err := e.deps.Retention.ArchivedIn(ctx, e.month, e.place, pageLimit)
-	if err != nil {
-		return false, err
-	}
-	if len(page) == 0 {
-		return true, e.finish(ctx)
-	}
-	customer := page[0].CustomerID
-	if customer != e.place.Customer {
-		e.part = 0
-	}
-	e.part++
-	key := fmt.Sprintf("%s%05d.jsonl.zst", customerPrefix(e.manifest.Month, customer), e.part)
-	l := &lines{ctx: ctx, export: e, customer: customer, page: page}
-	l.zip = e.deps.Compressor.Stream(&l.ready)
-	owner, gone, err := e.owner(ctx, customer)
-	if err != nil {
-		return false, err
-	}
-	if gone { // what it had is not written any more; its key may be gone, too
-		_, err := io.Copy(io.Discard, l)
-		e.place = l.place
-		return false, err
-	}
-	sum, err := e.deps.Blobs.Put(ctx, key, l, owner.EncryptionKeyID)
-	if domain.IsNotEncrypted(err) {
-		e.deps.Observer.Count("encryption_refused", 1)
-		err = fmt.Errorf("the lines of %s: %w", customer, err)
-	}
-	if err != nil {
-		return false, err
-	}
-	e.place, e.keys[key] = l.place, true
-	if _, gone, err := e.owner(ctx, customer); err != nil || gone {
-		if err == nil {
-			delete(e.keys, key)
-			err = e.deps.Blobs.Delete(ctx, key)
-		}
-		return false, err
-	}
-	e.manifest.Workloads += l.n
-	e.manifest.Objects++
-	e.manifest.Bytes += sum.Size
-	e.deps.Observer.Count("archive_workloads_written", l.n)
-	return false, nil
-}
-
-// owner returns a customer, and whether it is being deleted, or was. Whoever deletes it may have looked
-// for objects before the last one was written.
-func (e *export) owner(ctx context.Context, customer domain.CustomerID) (c domain.Customer, gone bool, err error) {
-	c, err = e.deps.Customers.Get(ctx, customer)
-	if domain.IsCode(err, domain.CodeNotFound) {
-		return c, true, nil
-	}
-	return c, c.Deleting(), err
-}
-
-// finish removes what an earlier try has written of customers that are gone, and writes the manifest.
-func (e *export) finish(ctx context.Context) error {
-	if err := removeAll(ctx, e.deps.Blobs, monthPrefix(e.manifest.Month), e.keys); err != nil {
-		return err
-	}
-	text, err := json.Marshal(e.manifest)
-	if err != nil {
-		return err
-	}
-	_, err = e.deps.Blobs.Put(ctx, manifestKey(e.month), strings.NewReader(string(text)+"\n"), "")
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"testing"
 	"time"
@@ -24,14 +25,19 @@ import (
 
 var month = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
-// archive holds one month that is over, with workloads in order.
+// archive holds months that are over, each with the same workloads in order.
 type archive struct {
 	ports.RetentionStore
+	months    []time.Time
 	workloads []domain.Workload
 }
 
 func (a *archive) ArchivedMonth(_ context.Context, after time.Time) (time.Time, bool, error) {
-	return month, month.After(after), nil
+	i := slices.IndexFunc(a.months, func(m time.Time) bool { return m.After(after) })
+	if i < 0 {
+		return time.Time{}, false, nil
+	}
+	return a.months[i], true, nil
 }
 
 func (a *archive) ArchivedIn(
@@ -57,19 +63,28 @@ type observer struct {
 
 func (o observer) Count(name string, n int) { o.counts[name] += n }
 
-// storage fails when a key is put that a test names.
+// storage fails when a key is put that a test names. It counts what is put.
 type storage struct {
 	*memory.Blobs
 	broken string
+	puts   map[string]int
+	before func(key string) // nil: nothing
 }
 
 func (s *storage) Put(
 	ctx context.Context, key string, r io.Reader, under domain.EncryptionKeyID,
 ) (ports.BlobSum, error) {
+	if s.before != nil {
+		s.before(key)
+	}
 	if key == s.broken {
 		return ports.BlobSum{}, errors.New("the storage is away")
 	}
-	return s.Blobs.Put(ctx, key, r, under)
+	sum, err := s.Blobs.Put(ctx, key, r, under)
+	if err == nil {
+		s.puts[key]++
+	}
+	return sum, err
 }
 
 type fixture struct {
@@ -83,8 +98,8 @@ type fixture struct {
 // given returns a service with n workloads of each of these customers.
 func given(t *testing.T, n int, of ...domain.CustomerID) *fixture {
 	t.Helper()
-	f := &fixture{T: t, archive: &archive{}, observer: observer{counts: map[string]int{}},
-		storage: &storage{Blobs: memory.NewBlobs(contracttests.NewClock(month))}}
+	f := &fixture{T: t, archive: &archive{months: []time.Time{month}}, observer: observer{counts: map[string]int{}},
+		storage: &storage{Blobs: memory.NewBlobs(contracttests.NewClock(month)), puts: map[string]int{}}}
 	for _, c := range of {
 		for i := range n {
 			var w domain.Workload

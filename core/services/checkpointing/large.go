@@ -73,13 +73,15 @@ func (s *Service) upload(
 // OutcomeApplied, its value need not be written.
 func (s *Service) expected(ctx context.Context, t *domain.Transition) (w domain.Workload, r domain.Result, err error) {
 	r = domain.Result{WorkloadID: t.WorkloadID, Outcome: domain.OutcomeNotFound}
-	found, err := s.deps.Workloads.GetAny(ctx, t.WorkloadID)
-	if err != nil || len(found) == 0 {
+	switch w, err = s.deps.Checkpoints.Workload(ctx, t.WorkloadID); {
+	case domain.IsCode(err, domain.CodeNotFound):
+		return w, r, nil
+	case err != nil:
 		return w, r, err
 	}
-	r.Outcome, _, _ = domain.Decide(&found[0], t, s.deps.Clock.Now())
-	r.State = found[0].State
-	return found[0], r, nil
+	r.Outcome, _, _ = domain.Decide(&w, t, s.deps.Clock.Now())
+	r.State = w.State
+	return w, r, nil
 }
 
 // notEncrypted tells of a value that was refused because of its key.

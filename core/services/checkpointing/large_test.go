@@ -104,6 +104,21 @@ type bench struct {
 	counts map[string]int
 	log    bytes.Buffer
 	ref    ports.SessionRef
+	// loading, if set, is what the store fails with when it is to load a checkpoint.
+	loading error
+}
+
+// loads is a store that may fail to load.
+type loads struct {
+	ports.CheckpointStore
+	err *error
+}
+
+func (l loads) Load(ctx context.Context, id domain.WorkloadID, n int64) (domain.Checkpoint, []byte, error) {
+	if *l.err != nil {
+		return domain.Checkpoint{}, nil, *l.err
+	}
+	return l.CheckpointStore.Load(ctx, id, n)
 }
 
 const limit = 1 << 20
@@ -138,10 +153,10 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	observer, log := counts{of: b.counts}, logger(&b.log)
 	b.Service = checkpointing.New(checkpointing.Deps{
-		Checkpoints: b.stores.Checkpoints, Compressor: z, Observer: observer, Clock: c, Log: log,
+		Checkpoints: loads{b.stores.Checkpoints, &b.loading}, Compressor: z, Observer: observer, Clock: c, Log: log,
 		Applier: transitions.New(transitions.Deps{Workloads: b.stores.Workloads, Notifier: quiet{}, Observer: observer,
 			Clock: c}),
-		Blobs: b.blobs, Uploads: b.stores.Uploads, Workloads: b.stores.Workloads, IDs: &ids{},
+		Blobs: b.blobs, Uploads: b.stores.Uploads, IDs: &ids{},
 		Customers: b.stores.Customers, Threshold: 100, Max: limit,
 	})
 	return b
@@ -202,6 +217,10 @@ func TestSave_AboveTheThreshold_WritesAValueThatItsRowNames(t *testing.T) {
 		Data: data[:101]})
 	require.NoError(t, err)
 	require.Equal(t, domain.OutcomeApplied, r.Outcome, "bytes in memory, too")
+	r, err = b.Save(t.Context(), b.ref, ports.CheckpointUpload{WorkloadID: "wl_1", Generation: 1, Sequence: 2,
+		Data: data[1:102]})
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeIllegal, r.Outcome, "as long as the one that is stored")
 	sequence, got, err := b.load(t)
 	require.NoError(t, err)
 	assert.Equal(t, []any{int64(2), data[:101]}, []any{sequence, got})
@@ -225,6 +244,9 @@ func TestSave_WhenItCannotLand_ReadsNothing(t *testing.T) {
 	r, opened, err := b.save(t, 1, data)
 	require.NoError(t, err)
 	assert.Equal(t, []any{domain.OutcomeAlready, false}, []any{r.Outcome, opened}, "the answer was lost")
+	r, opened, err = b.save(t, 1, data[1:])
+	require.NoError(t, err)
+	assert.Equal(t, []any{domain.OutcomeIllegal, false}, []any{r.Outcome, opened}, "it is another one")
 	r, opened, err = b.save(t, 3, data)
 	require.NoError(t, err)
 	assert.Equal(t, []any{domain.OutcomeIllegal, false}, []any{r.Outcome, opened})

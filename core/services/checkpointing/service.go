@@ -1,6 +1,7 @@
 package checkpointing
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,7 +28,6 @@ type Deps struct {
 	// limit. The fields that follow it are needed with it only.
 	Blobs     ports.BlobStore
 	Uploads   ports.UploadStore
-	Workloads ports.WorkloadStore
 	Customers ports.CustomerStore
 	IDs       ports.IDs
 	// Threshold is the largest checkpoint that is kept in the store, Max the largest one at all.
@@ -54,10 +54,18 @@ func (s *Service) Max() int64 {
 	return s.deps.Max
 }
 
-// Save stores a checkpoint under its run's fence. CodeTooLarge above Max.
+// Save stores a checkpoint under its run's fence. CodeTooLarge above Max. A repetition, which is
+// answered with domain.OutcomeAlready, has the bytes that are stored. Others under the same sequence
+// would be lost, so that the outcome is illegal.
 func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
 	began := s.deps.Clock.Now()
 	size, res, err := s.save(ctx, ref, up)
+	if err == nil && res.Outcome == domain.OutcomeAlready {
+		var other bool
+		if other, err = s.differs(ctx, up); other {
+			res.Outcome = domain.OutcomeIllegal
+		}
+	}
 	took := s.deps.Clock.Now().Sub(began)
 	s.deps.Observer.Checkpointed(ports.CheckpointAttempt{Size: size, Took: took, Result: res, Err: err})
 	return res, err
@@ -94,6 +102,26 @@ func (s *Service) save(
 	return size, res, err
 }
 
+// differs reports whether another checkpoint than up is stored under its sequence, as far as that can
+// be told without reading large values.
+func (s *Service) differs(ctx context.Context, up ports.CheckpointUpload) (bool, error) {
+	c, stored, err := s.deps.Checkpoints.Load(ctx, up.WorkloadID, up.Sequence)
+	switch {
+	case domain.IsCode(err, domain.CodeNotFound): // it was pruned meanwhile
+		return false, nil
+	case err != nil: // the worker asks again
+		return false, err
+	case up.Body != nil:
+		return up.Body.Size >= 0 && up.Body.Size != int64(c.Size), nil
+	case c.Size != len(up.Data):
+		return true, nil
+	case c.Blob != "":
+		return sha256.Sum256(up.Data) != c.Checksum, nil
+	}
+	data, err := s.decode(c, stored)
+	return err == nil && !bytes.Equal(data, up.Data), nil // one that is damaged is told when it is read
+}
+
 // commit stores a checkpoint whose bytes are data, or a value that is written.
 func (s *Service) commit(
 	ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte,
@@ -113,6 +141,25 @@ func (s *Service) tooLarge(size int) error {
 		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes", s.Max())
 	}
 	return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", s.Max(), size)
+}
+
+// Restore is Load for the run that says that it holds the workload. CodeFenced if it does not.
+func (s *Service) Restore(
+	ctx context.Context, ref ports.SessionRef, run domain.RunID, sequence int64,
+) (ports.CheckpointData, error) {
+	w, err := s.deps.Checkpoints.Workload(ctx, run.WorkloadID)
+	if err != nil && !domain.IsCode(err, domain.CodeNotFound) {
+		return ports.CheckpointData{}, err
+	}
+	if err != nil || !w.Status.Held() || w.SessionID != ref.SessionID || w.Generation != run.Generation {
+		return ports.CheckpointData{}, NotHeld(run.Generation)
+	}
+	return s.Load(ctx, ref, &w, sequence)
+}
+
+// NotHeld returns the error of a run that does not hold its workload.
+func NotHeld(generation int64) error {
+	return domain.NewError(domain.CodeFenced, "the workload is not held by this session at generation %d", generation)
 }
 
 // Load returns to the run that holds w the newest checkpoint at or below sequence whose bytes are as

@@ -91,3 +91,18 @@ func TestLoad_WhenTheStoreFails_FallsBackToNothing(t *testing.T) {
 	_, err := s.Load(t.Context(), ports.SessionRef{}, run(), 2)
 	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
 }
+
+// TestSave_WhenTheStoredBytesCannotBeRead_AsksForItAgain: they may be others, which would be lost.
+func TestSave_WhenTheStoredBytesCannotBeRead_AsksForItAgain(t *testing.T) {
+	b := newBench(t)
+	up := ports.CheckpointUpload{WorkloadID: "wl_1", Generation: 1, Sequence: 1, Data: []byte("x")}
+	_, err := b.Save(t.Context(), b.ref, up)
+	require.NoError(t, err)
+	b.loading = domain.Unavailable(0, "away")
+	_, err = b.Save(t.Context(), b.ref, up)
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
+	b.loading = domain.NotFound("checkpoint")
+	r, err := b.Save(t.Context(), b.ref, up)
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeAlready, r.Outcome, "it was pruned since")
+}

@@ -85,7 +85,8 @@ func (s *Service) GetWorker(ctx context.Context, id domain.WorkerID) (WorkerView
 }
 
 // ReadEvents returns up to limit audit events of a worker with ids above after, oldest first. The
-// events remain after the worker is removed. CodeNotFound for a worker that never existed.
+// events remain after the worker is removed. CodeNotFound for a worker that never existed. The events
+// of one that has just registered may be missing.
 func (s *Service) ReadEvents(
 	ctx context.Context, id domain.WorkerID, after int64, limit int,
 ) ([]domain.AuditEvent, error) {
@@ -94,7 +95,12 @@ func (s *Service) ReadEvents(
 		return events, err
 	}
 	first, err := s.deps.Audit.Worker(ctx, id, 0, 1)
-	if err == nil && len(first) == 0 {
+	if err != nil || len(first) > 0 {
+		return nil, err
+	}
+	// What the audit is read from may be behind.
+	known, err := s.deps.Workers.List(ctx, id)
+	if err == nil && len(known) == 0 {
 		err = domain.NotFound("worker")
 	}
 	return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/ports/mocks"
@@ -88,8 +89,8 @@ func TestPoll_OfManyWorkers_ReadsTheStoreForAllAtOnce(t *testing.T) {
 // A poll that is shorter than the interval ends in time.
 func TestPoll_ShorterThanTheInterval_EndsInTime(t *testing.T) {
 	s, _, _ := polled(t)
-	began := time.Now()
+	began := testfiles.StartStopwatch(t)
 	_, err := s.Poll(t.Context(), ports.SessionRef{WorkerID: "1", SessionID: "1"}, 20*time.Millisecond)
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), storeReadInterval)
+	require.Less(t, began.Took(), storeReadInterval)
 }

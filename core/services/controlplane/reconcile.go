@@ -3,7 +3,6 @@ package controlplane
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,12 +42,12 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	owned := make(map[domain.RunID]bool, len(held))
 	gone := map[domain.RunID]bool{}
 	var unheard []domain.WorkloadID
-	ending := map[domain.RunID]bool{}
+	ending := map[domain.RunID]domain.Status{} // of the workload, whose run is ending
 	var seen []domain.Transition
 	for _, w := range held {
 		r := w.Run()
 		if w.Ending {
-			ending[r] = true
+			ending[r] = w.Status
 			if !has[r] && w.HeldFor >= inventoryAge {
 				seen = append(seen, s.transitionOf(h, r, domain.EventLetGo))
 			}
@@ -72,22 +71,29 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	if len(left) > 0 { // too large for this answer: they come with polls
 		s.deps.Notifier.Command(ctx, h.WorkerID, left...)
 	}
-	stop, err := s.stopCommands(ctx, h, owned)
-	if err != nil {
-		return nil, err
-	}
 	// The worker still runs these, and the store does not know that they are ending. Their slots
 	// are not free either.
 	for _, item := range h.Inventory {
-		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting &&
-			domain.StorableID(r.WorkloadID) {
+		r := item.Run()
+		if _, ends := ending[r]; !ends && strays(item, owned) && domain.StorableID(r.WorkloadID) {
 			t := s.transitionOf(h, r, domain.EventLinger)
 			t.Devices = item.Devices
 			seen = append(seen, t)
 		}
 	}
-	_, err = s.deps.Applier.Apply(ctx, domain.Batch{Transitions: seen})
-	return append(commands, stop...), errors.Join(err, s.loseMissing(ctx, h, gone))
+	results, err := s.deps.Applier.Apply(ctx, domain.Batch{Transitions: seen})
+	for i := range results { // none if it failed: the worker must stop these runs all the same
+		r := domain.RunID{WorkloadID: seen[i].WorkloadID, Generation: seen[i].Generation}
+		switch {
+		case seen[i].Event != domain.EventLinger:
+		case results[i].Outcome == domain.OutcomeIllegal:
+			owned[r] = true // the session holds it after all
+		default:
+			ending[r] = results[i].State.Status
+		}
+	}
+	commands = append(commands, stopCommands(h, owned, ending)...)
+	return commands, errors.Join(err, s.loseMissing(ctx, h, gone))
 }
 
 // transitionOf returns what an inventory says of a run that its session does not hold.
@@ -98,40 +104,28 @@ func (s *Service) transitionOf(h ports.Heartbeat, r domain.RunID, e domain.Event
 	}
 }
 
-// stopCommands returns the commands to stop what the store does not assign to this session.
-func (s *Service) stopCommands(
-	ctx context.Context, h ports.Heartbeat, owned map[domain.RunID]bool,
-) ([]ports.Command, error) {
-	var stray []domain.RunID
-	var ids []domain.WorkloadID
+// strays reports whether the worker runs what its session does not hold. A run that has ended waits
+// only for the answer to its last report. That answer says the same.
+func strays(item ports.InventoryItem, owned map[domain.RunID]bool) bool {
+	return !owned[item.Run()] && item.State != ports.RunReporting
+}
+
+// stopCommands returns the commands to stop what the store does not assign to this session. status has
+// the states of these workloads, as far as they are known.
+func stopCommands(
+	h ports.Heartbeat, owned map[domain.RunID]bool, status map[domain.RunID]domain.Status,
+) (commands []ports.Command) {
 	for _, item := range h.Inventory {
-		// A run that has ended waits only for the answer to its last report. That answer says the
-		// same.
-		if r := item.Run(); !owned[r] && item.State != ports.RunReporting {
-			stray, ids = append(stray, r), append(ids, r.WorkloadID)
+		r := item.Run()
+		switch {
+		case !strays(item, owned):
+		case status[r] == domain.StatusCancelled:
+			commands = append(commands, command(h, ports.CommandCancel, r, "cancelled"))
+		default:
+			commands = append(commands, command(h, ports.CommandDrop, r, "no longer assigned to this session"))
 		}
 	}
-	if len(stray) == 0 {
-		return nil, nil
-	}
-	cancelled := map[domain.WorkloadID]bool{}
-	for chunk := range slices.Chunk(ids, firstRead) {
-		found, err := s.deps.Workloads.GetAny(ctx, chunk...)
-		if err != nil {
-			return nil, err
-		}
-		for i := range found {
-			cancelled[found[i].ID] = found[i].Status == domain.StatusCancelled
-		}
-	}
-	commands := make([]ports.Command, len(stray))
-	for i, r := range stray {
-		commands[i] = command(h, ports.CommandDrop, r, "no longer assigned to this session")
-		if cancelled[r.WorkloadID] {
-			commands[i] = command(h, ports.CommandCancel, r, "cancelled")
-		}
-	}
-	return commands, nil
+	return commands
 }
 
 func command(h ports.Heartbeat, kind ports.CommandKind, r domain.RunID, reason string) ports.Command {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/checkpointing"
 )
 
 // Report implements ports.ControlPlane.
@@ -167,18 +168,8 @@ func (s *Service) LoadCheckpoint(
 	if err := s.requireLive(ctx, ref); err != nil {
 		return ports.CheckpointData{}, err
 	}
-	fenced := domain.NewError(domain.CodeFenced, "the workload is not held by this session at generation %d",
-		generation)
 	if !domain.StorableID(id) {
-		return ports.CheckpointData{}, fenced
+		return ports.CheckpointData{}, checkpointing.NotHeld(generation)
 	}
-	found, err := s.deps.Workloads.GetAny(ctx, id)
-	if err != nil {
-		return ports.CheckpointData{}, err
-	}
-	if len(found) == 0 || !found[0].Status.Held() ||
-		found[0].SessionID != ref.SessionID || found[0].Generation != generation {
-		return ports.CheckpointData{}, fenced
-	}
-	return s.deps.Checkpoints.Load(ctx, ref, &found[0], sequence)
+	return s.deps.Checkpoints.Restore(ctx, ref, domain.RunID{WorkloadID: id, Generation: generation}, sequence)
 }

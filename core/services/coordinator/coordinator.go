@@ -116,7 +116,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Clock: h.Clock})
 	checkpoints := checkpointing.New(checkpointing.Deps{
 		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Clock: h.Clock,
-		Log: h.Log, Blobs: h.Checkpoints, Uploads: s.Uploads, Workloads: s.Workloads, IDs: h.IDs,
+		Log: h.Log, Blobs: h.Checkpoints, Uploads: s.Uploads, IDs: h.IDs,
 		Customers: s.Customers, Threshold: cfg.CheckpointThreshold, Max: cfg.MaxCheckpoint,
 	})
 	leader := leadership.New(leadership.Config{

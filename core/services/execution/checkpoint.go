@@ -1,9 +1,9 @@
 package execution
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -19,9 +19,11 @@ const (
 
 // persist calls f until it succeeds, fails for good, or the session ends. next returns the context
 // of the next call, or why there is none. An error of the transport does not say whether the call
-// succeeded, so the call is repeated.
+// succeeded, so the call is repeated. It is also repeated when the worker's key is refused: that is no
+// failure of the run, and if heartbeats are refused, too, the lease ends it. what is what no coordinator
+// takes, for the log.
 func (a *Agent) persist(
-	r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error,
+	r *run, what string, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error,
 ) error {
 	told := false
 	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
@@ -34,11 +36,8 @@ func (a *Agent) persist(
 			return ports.ErrLeaseLost
 		}
 		err = f(ports.WithOrigin(ctx, r.assignment.Origin()), ref)
-		switch domain.CodeOf(err) {
-		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge,
-			domain.CodeUnauthorized, domain.CodeForbidden:
+		if isFinal(err) {
 			return err
-		default:
 		}
 		if ctx.Err() != nil {
 			continue
@@ -47,11 +46,21 @@ func (a *Agent) persist(
 			told = true
 			r.tellNotEncrypted(err)
 		}
-		r.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "in", delay, "error", err)
+		r.log.Log(ctx, logLevel(delay), what+": no coordinator takes it, trying again", "in", delay, "error", err)
 		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil &&
 			ctx.Err() == nil {
 			return err // the process is ending; next checks whether ctx has ended
 		}
+	}
+}
+
+// isFinal reports whether err, which may be nil, is an answer that stays the same.
+func isFinal(err error) bool {
+	switch domain.CodeOf(err) {
+	case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -77,7 +86,7 @@ func logLevel(delay time.Duration) slog.Level {
 func (a *Agent) restore(r *run) (loaded kept, err error) {
 	var local error
 	next := func() (context.Context, error) { return r.ctx, context.Cause(r.ctx) }
-	err = a.persist(r, next, func(ctx context.Context, ref ports.SessionRef) error {
+	err = a.persist(r, "checkpoint", next, func(ctx context.Context, ref ports.SessionRef) error {
 		if ref.SessionID != r.session {
 			return ports.ErrLeaseLost
 		}
@@ -106,7 +115,8 @@ func (a *Agent) restore(r *run) (loaded kept, err error) {
 func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error {
 	s := r.begin(ctx)
 	defer s.close()
-	return r.agent.save(s, ports.CheckpointUpload{Data: data}, percent, message)
+	// The caller may use data again when this returns, and a transport may not be done with it then.
+	return r.agent.save(s, ports.CheckpointUpload{Data: bytes.Clone(data)}, percent, message)
 }
 
 // begin begins a save of the handler.
@@ -134,37 +144,17 @@ func (a *Agent) save(s *saving, up ports.CheckpointUpload, percent *float64, mes
 			return errOvertaken
 		}
 	}
+	if err := a.resolve(s); err != nil {
+		return err
+	}
 	percent = domain.ClampPercent(percent)
 	up.WorkloadID, up.Generation, up.Sequence = r.key.WorkloadID, r.key.Generation, r.sequence+1
 	up.Percent, up.Message = percent, domain.CleanAndCut(message, domain.MaxProgressMessage)
-	var answer ports.ReportAnswer
-	err := a.persist(r, s.next, func(ctx context.Context, ref ports.SessionRef) (err error) {
-		if a.isAbandoned(r) || ref.SessionID != r.session {
-			return domain.NewError(domain.CodeFenced, "the run was stopped")
-		}
-		if err := a.announce(ctx, r); err != nil { // the store refuses checkpoints of a run that has not started
-			return err
-		}
-		answer, err = a.deps.Plane.SaveCheckpoint(ctx, ref, up)
-		a.sessionError(ref, err)
-		return err
-	})
-	switch {
-	case domain.IsCode(err, domain.CodeFenced):
-		return a.fencedOff(r, "")
-	case err != nil:
+	if err := a.put(s, up); err != nil {
 		return err
 	}
-	switch answer.Outcome {
-	case domain.OutcomeApplied, domain.OutcomeAlready:
-		r.sequence = up.Sequence
-		a.saved(s, percent)
-		return nil
-	case domain.OutcomeIllegal:
-		return fmt.Errorf("checkpoint %d was not accepted in state %s", up.Sequence, answer.Status)
-	case domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeRefused:
-	}
-	return a.fencedOff(r, answer.Status)
+	a.saved(s, percent)
+	return nil
 }
 
 // saved records the progress that a durable checkpoint carried, unless a later one was reported.
@@ -182,10 +172,7 @@ func (a *Agent) saved(s *saving, percent *float64) {
 
 // fencedOff stops a fenced run and returns why its context ended.
 func (a *Agent) fencedOff(r *run, status domain.Status) error {
-	cause := ports.ErrFenced
-	if status == domain.StatusCancelled {
-		cause = ports.ErrCancelled
-	}
+	cause := fencedBy(status)
 	a.stop(r, cause)
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)

@@ -307,3 +307,33 @@ func TestCheckpoint_ThatCannotBeEncrypted_IsSavedLaterAndToldOnce(t *testing.T) 
 	assert.Equal(t, "checkpoint is tried again until it can be saved: the value is not stored, because it cannot be "+
 		"encrypted: the storage answers AccessDenied", lines[0].Message)
 }
+
+// While the keys of workers are replaced, a coordinator may not know the worker's. The run has not failed
+// because of that, and must not use a retry of its customer.
+func TestCheckpoint_WhenTheKeyIsRefusedForAWhile_CostsTheRunNothing(t *testing.T) {
+	got := make(chan string, 1)
+	b := newBench(t, 1, one(&script{
+		init: func(t ports.Task) error { got <- string(t.Checkpoint); return nil },
+		execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+			return "", p.Checkpoint(ctx, []byte("x"), nil, "")
+		},
+	}))
+	var loads, saves int
+	refusing := func(tries *int) error {
+		switch *tries++; *tries {
+		case 1:
+			return domain.NewError(domain.CodeUnauthorized, "the key is not known")
+		case 2:
+			return domain.NewError(domain.CodeForbidden, "the key is of another worker")
+		}
+		return nil
+	}
+	b.plane.refuse = func() error { return refusing(&loads) }
+	b.plane.save = func(ports.CheckpointUpload) (domain.Outcome, error) { return domain.OutcomeApplied, refusing(&saves) }
+	b.plane.stored["wl_1"] = ports.CheckpointData{Sequence: 3, Data: []byte("state")}
+	b.assign("wl_1", 2, func(a *ports.Assignment) { a.CheckpointSequence = 3 })
+	b.settle()
+	require.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
+	assert.Equal(t, "state", <-got)
+	assert.Equal(t, []int{3, 3}, []int{loads, saves})
+}

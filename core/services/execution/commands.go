@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -100,6 +101,9 @@ func (a *Agent) assign(as *ports.Assignment) {
 	r := &run{
 		agent: a, key: key, session: a.session, assignment: *as, state: ports.RunStarting,
 		sequence: as.CheckpointSequence, resumable: as.CheckpointSequence > 0, accepted: a.deps.Clock.Now(),
+	}
+	if ms := as.TimeoutMS; ms > 0 { // restoring and preparing count, too
+		r.deadline = r.accepted.Add(time.Duration(ms) * time.Millisecond)
 	}
 	r.log = a.about(as)
 	r.ctx, r.cancel = context.WithCancelCause(ports.WithOrigin(a.base, as.Origin()))

@@ -69,6 +69,8 @@ type plane struct {
 	// loads, if set, returns what the n-th LoadCheckpoint delivers.
 	loads  func(n int) io.ReadCloser
 	loaded int
+	// refuse, if set, returns what LoadCheckpoint fails with.
+	refuse func() error
 
 	register  func(domain.Registration) error
 	heartbeat func(ports.Heartbeat) ([]ports.Command, error)
@@ -185,6 +187,11 @@ func (p *plane) LoadCheckpoint(
 ) (ports.CheckpointData, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.refuse != nil {
+		if err := p.refuse(); err != nil {
+			return ports.CheckpointData{}, err
+		}
+	}
 	if p.loads != nil {
 		p.loaded++
 		return ports.CheckpointData{Sequence: 1, Body: p.loads(p.loaded)}, nil
@@ -236,13 +243,17 @@ func (p *plane) last(id domain.WorkloadID) ports.Report {
 // script is a workload that does what the test says.
 type script struct {
 	init     func(ports.Task) error
+	prepare  func(context.Context) error // instead of init
 	execute  func(ctx context.Context, p ports.Progress) (domain.JSON, error)
 	snapshot func() ([]byte, error)
 	close    func() error
 	closed   chan struct{}
 }
 
-func (s *script) Init(_ context.Context, t ports.Task) error {
+func (s *script) Init(ctx context.Context, t ports.Task) error {
+	if s.prepare != nil {
+		return s.prepare(ctx)
+	}
 	if s.init != nil {
 		return s.init(t)
 	}
@@ -286,6 +297,7 @@ type bench struct {
 	*execution.Agent
 	plane *plane
 	clock *clock
+	spool *spool
 	runs  sync.WaitGroup
 	busy  atomic.Int32 // how many spawned functions have not returned
 	stop  context.CancelFunc
@@ -294,7 +306,7 @@ type bench struct {
 func newBench(t *testing.T, slots int, types map[string]func() *script, change ...func(*execution.Config)) *bench {
 	t.Helper()
 	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}},
-		clock: &clock{now: time.Unix(1_700_000_000, 0)}}
+		clock: &clock{now: time.Unix(1_700_000_000, 0)}, spool: &spool{Spool: system.Spool{Folder: t.TempDir()}}}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
 	cfg := config(slots, types)
@@ -308,7 +320,7 @@ func newBench(t *testing.T, slots int, types map[string]func() *script, change .
 			b.busy.Add(1)
 			b.runs.Go(func() { defer b.busy.Add(-1); f() })
 		},
-		Spool: system.Spool{Folder: t.TempDir()},
+		Spool: b.spool,
 	})
 	require.NoError(t, err)
 	b.Agent = agent

@@ -316,18 +316,18 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	starts := o.report.Event == domain.EventStart
 	switch ans.Outcome {
 	case domain.OutcomeApplied, domain.OutcomeAlready:
-		if o.report.Event == domain.EventStart {
+		switch {
+		case starts && ans.Outcome == domain.OutcomeAlready && ans.Status != "" && !ans.Status.Held():
+			a.abandonLocked(r, fencedBy(ans.Status)) // it was taken away after a start whose answer got lost
+		case starts:
 			r.acknowledged = true
 			a.nudgeLines() // lines wait for the start
 		}
 	case domain.OutcomeFenced, domain.OutcomeNotFound:
-		cause := ports.ErrFenced
-		if ans.Status == domain.StatusCancelled {
-			cause = ports.ErrCancelled
-		}
-		a.abandonLocked(r, cause)
+		a.abandonLocked(r, fencedBy(ans.Status))
 	case domain.OutcomeIllegal, domain.OutcomeRefused:
 		r.log.Warn("report not accepted", "event", string(o.report.Event), "status", string(ans.Status), "reason",
 			ans.Reason)
@@ -337,9 +337,32 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 	}
 }
 
+// fencedBy returns why a run that the coordinator does not want ends.
+func fencedBy(s domain.Status) error {
+	if s == domain.StatusCancelled {
+		return ports.ErrCancelled
+	}
+	return ports.ErrFenced
+}
+
 func ends(e domain.Event) bool {
 	rule, ok := domain.RuleFor(e)
 	return ok && rule.Ends
+}
+
+// announced waits until the store knows that the run has started.
+func (a *Agent) announced(r *run) error {
+	next := func() (context.Context, error) { return r.ctx, context.Cause(r.ctx) }
+	err := a.persist(r, "start", next, func(ctx context.Context, ref ports.SessionRef) error {
+		if ref.SessionID != r.session {
+			return ports.ErrLeaseLost
+		}
+		return a.announce(ctx, r)
+	})
+	if err == nil {
+		err = context.Cause(r.ctx) // the answer may have stopped it
+	}
+	return err
 }
 
 // announce makes sure that the start of a run is reported and answered.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/execution"
@@ -15,13 +16,14 @@ import (
 
 // A run that ignores its end keeps a drain until its timeout, here an hour.
 func TestDrain_WhenPreempted_EndsWithinTheNotice(t *testing.T) {
-	release := make(chan struct{})
+	began, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
 	p := &plane{commands: make(chan ports.Command, 10)}
 	e, err := execution.New(t.Context(), execution.Config{
 		WorkerID: "w", Slots: 1, StopGrace: 100 * time.Millisecond,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
 			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				close(began)
 				<-release
 				return "{}", nil
 			}}
@@ -35,8 +37,8 @@ func TestDrain_WhenPreempted_EndsWithinTheNotice(t *testing.T) {
 		20*time.Second, time.Millisecond)
 	w := &working{T: t, plane: p, session: p.sessions[0].SessionID}
 	w.assign("w1", "t")
-	require.Eventually(t, func() bool { return e.Stats().Used == 1 }, 20*time.Second, time.Millisecond)
-	began := time.Now()
+	<-began
+	asked := testfiles.StartStopwatch(t)
 	end(&execution.Preempted{Within: time.Second})
 	select {
 	case err := <-ended:
@@ -44,5 +46,5 @@ func TestDrain_WhenPreempted_EndsWithinTheNotice(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		require.Fail(t, "the drain goes on after the notice")
 	}
-	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Less(t, asked.Took(), 5*time.Second)
 }

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -83,7 +84,7 @@ func (r *run) saveSnapshot(ctx context.Context, s *saving) error {
 	if err != nil {
 		return err
 	}
-	return r.agent.save(s, ports.CheckpointUpload{Data: data}, nil, "")
+	return r.agent.save(s, ports.CheckpointUpload{Data: bytes.Clone(data)}, nil, "") // the run may change data now
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {

@@ -24,9 +24,11 @@ type run struct {
 	ctx        context.Context //nolint:containedctx // a run is its context
 	cancel     context.CancelCauseFunc
 
-	// saving serialises checkpoints; sequence is the newest durable one.
-	saving   sync.Mutex
-	sequence int64
+	// saving serialises checkpoints, and guards what follows. sequence is the newest durable one.
+	saving    sync.Mutex
+	sequence  int64
+	unsettled *unsettled // nil if it is known which one that is
+	over      bool       // nothing is saved any more
 
 	// Guarded by agent.mu.
 	state       ports.RunState
@@ -85,6 +87,7 @@ func (a *Agent) about(as *ports.Assignment) *slog.Logger {
 func (a *Agent) execute(r *run) {
 	var result domain.JSON
 	err := errNoReturn
+	defer a.giveUp(r)
 	defer r.cancel(context.Canceled)
 	defer func() { a.finish(r, domain.CleanResult(result), err) }()
 	defer r.close()
@@ -92,8 +95,15 @@ func (a *Agent) execute(r *run) {
 	result, err = a.perform(r)
 }
 
-// perform creates the workload, restores its checkpoint, initialises it, and executes it.
+// perform creates the workload, restores its checkpoint, initialises it, and executes it. If it has been
+// assigned before, the store knows first that it has started: its code may have ended the worker before
+// the start of that run was reported, and such a death does not count. The first run does not wait.
 func (a *Agent) perform(r *run) (result domain.JSON, err error) {
+	if r.key.Generation > 1 {
+		if err := a.announced(r); err != nil {
+			return "", err
+		}
+	}
 	if !r.guard("the factory", func() { r.workload = a.cfg.Types[r.assignment.Type]() }) {
 		return "", r.fault()
 	}
@@ -145,9 +155,6 @@ func (a *Agent) started(r *run) {
 	r.initialised = true
 	if r.state == ports.RunStarting {
 		r.state = ports.RunRunning
-	}
-	if ms := r.assignment.TimeoutMS; ms > 0 {
-		r.deadline = r.accepted.Add(time.Duration(ms) * time.Millisecond)
 	}
 	if ms := r.assignment.CheckpointIntervalMS; ms > 0 {
 		r.nextPull = now.Add(time.Duration(ms) * time.Millisecond)

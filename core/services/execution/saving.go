@@ -17,9 +17,10 @@ type saving struct {
 	ctx      context.Context //nolint:containedctx // the caller's
 	grace    context.Context //nolint:containedctx // used after the caller's has ended
 	end      context.CancelFunc
-	reported int  // that of the run when the progress was told
-	pulls    bool // the agent asked for it, not the handler
-	begun    int  // if pulls: that of the run before the state was taken
+	reported int             // that of the run when the progress was told
+	pulls    bool            // the agent asked for it, not the handler
+	begun    int             // if pulls: that of the run before the state was taken
+	file     ports.SpoolFile // holds the bytes, if they are not in memory
 }
 
 // next returns the context of the next attempt, or an error that says why there is none.
@@ -50,6 +51,9 @@ func (s *saving) next() (context.Context, error) {
 func (s *saving) close() {
 	if s.end != nil {
 		s.end()
+	}
+	if s.file != nil {
+		_ = s.file.Close() // nobody needs it any more
 	}
 }
 

@@ -27,7 +27,7 @@ func (a *Agent) saveStream(s *saving, write func(w io.Writer) error, percent *fl
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // nobody needs it any more
+	s.file = f
 	if err := write(f); err != nil {
 		return err
 	}

@@ -65,13 +65,15 @@ func (s *Service) Tick(ctx context.Context) error {
 		return nil
 	}
 	now := s.deps.Clock.Now()
-	var errs []error
+	var expired error
 	if now.Sub(claim.Since) >= s.cfg.Lease {
-		errs = append(errs, s.expire(ctx, claim.Epoch))
+		expired = s.expire(ctx, claim.Epoch)
 	}
-	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch),
-		s.timeOut(ctx, claim.Epoch), s.resend(ctx, now))
-	return errors.Join(errs...)
+	lost := errors.Join(expired, s.loseOrphans(ctx, claim.Epoch))
+	if lost != nil && ctx.Err() == nil && !domain.IsCode(lost, domain.CodeFenced) {
+		s.deps.Observer.Count("redistribution_failed", 1)
+	}
+	return errors.Join(lost, s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch), s.resend(ctx, now))
 }
 
 func (s *Service) expire(ctx context.Context, epoch int64) error {
@@ -100,15 +102,13 @@ func (s *Service) transition(h ports.HeldWorkload, e domain.Event, reason string
 }
 
 func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
-	shared := map[domain.SessionID]bool{} // also once the other suspect is lost, in an earlier page
 	return sweep(func(after domain.WorkloadID) ([]ports.Orphan, error) {
 		return s.deps.Queue.Orphans(ctx, after, page)
 	}, func(os []ports.Orphan) (domain.WorkloadID, error) {
 		b := domain.Batch{Epoch: epoch}
 		for _, o := range os {
 			t := s.transition(o.HeldWorkload, domain.EventLose, string(o.Loss))
-			shared[o.SessionID] = shared[o.SessionID] || o.Shared
-			t.Loss, t.Excused, t.Returned = o.Loss, o.Excused || o.Suspect && shared[o.SessionID], o.Returned
+			t.Loss, t.Excused, t.Returned = o.Loss, o.Excused || o.Shared, o.Returned
 			b.Transitions = append(b.Transitions, t)
 		}
 		_, err := s.deps.Applier.Apply(ctx, b)

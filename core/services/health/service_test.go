@@ -295,6 +295,21 @@ func TestTick_WhenOneSweepFails_TheOthersRun(t *testing.T) {
 	}
 	require.ErrorIs(t, p.health.Tick(t.Context()), errBroken)
 	assert.True(t, p.get(id).Status.Waiting())
+	assert.Equal(t, 1, p.observer.counts["redistribution_failed"], "an alert counts it")
+}
+
+// deposed answers as a store whose leader is another one by now.
+type deposed struct{ ports.QueueStore }
+
+func (deposed) Orphans(context.Context, domain.WorkloadID, int) ([]ports.Orphan, error) {
+	return nil, domain.NewError(domain.CodeFenced, "stale leader")
+}
+
+func TestTick_WhenAnotherLeads_CountsNoFailure(t *testing.T) {
+	p := newPlace(t, func(q ports.QueueStore) ports.QueueStore { return deposed{q} })
+	p.lead()
+	require.Error(t, p.health.Tick(t.Context()))
+	assert.Zero(t, p.observer.counts["redistribution_failed"])
 }
 
 func TestTick_MoreOrphansThanAPage_AreAllTakenBack(t *testing.T) {

@@ -2,6 +2,7 @@ package insight
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -89,6 +90,10 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	out.Reasons, out.Placeable = snap.explainer.ExplainWorkload(&lane, &candidate), snap.explainer.Placeable(&lane)
 	delayed := w.NotBefore.After(snap.Now)
 	if delayed {
+		// Who could take it now says nothing of when it may be placed.
+		out.Reasons = slices.DeleteFunc(slices.Clone(out.Reasons), func(r placement.Reason) bool {
+			return r.Code == placement.ReasonNext
+		})
 		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
 	snap.include(lane, candidate)

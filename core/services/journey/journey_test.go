@@ -142,7 +142,11 @@ func TestRun_PastItsDeadline_IsEndedByTheLeaderIfTheWorkerDoesNot(t *testing.T) 
 }
 
 func TestRetry_AfterItsBackoff_RunsAgain(t *testing.T) {
-	w := newWorld(t)
+	whateverTheClock(t, func(t *testing.T, skewed func(*setup)) { retries(t, newWorld(t, skewed)) })
+}
+
+func retries(t *testing.T, w *world) {
+	t.Helper()
 	wk := w.worker("w", 1)
 	id := w.submit()
 	w.tick()

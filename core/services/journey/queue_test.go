@@ -137,7 +137,11 @@ func TestScheduler_WhenEverySlotIsTaken_KnowsIt(t *testing.T) {
 }
 
 func TestReview_WorkloadThatNoWorkerCanRun_IsMarkedOnce(t *testing.T) {
-	w := newWorld(t)
+	whateverTheClock(t, func(t *testing.T, skewed func(*setup)) { marksOnce(t, newWorld(t, skewed)) })
+}
+
+func marksOnce(t *testing.T, w *world) {
+	t.Helper()
 	wk := w.worker("w", 5)
 	id := w.submit(onGPU)
 	w.pass(9*time.Second, wk)
@@ -194,7 +198,12 @@ func busy(t *testing.T, checkpoint bool, change ...func(*setup)) (w *world, wk *
 }
 
 func TestPreemption_HigherTier_GetsTheSlotOfALowerOneThatHasSaved(t *testing.T) {
-	w, wk, low, high := busy(t, true, preemptive)
+	whateverTheClock(t, func(t *testing.T, skewed func(*setup)) { preempts(t, skewed) })
+}
+
+func preempts(t *testing.T, skewed func(*setup)) {
+	t.Helper()
+	w, wk, low, high := busy(t, true, preemptive, skewed)
 	w.pass(4*time.Second, wk)
 	require.Empty(t, wk.poll(), "not at once: a slot may get free by itself")
 	w.pass(3*time.Second, wk)

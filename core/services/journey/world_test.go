@@ -111,6 +111,24 @@ func (w *world) coordinator(name string) *coordinator.Coordinator {
 	return c
 }
 
+// skewed is a clock that differs from the store's.
+type skewed struct {
+	*clock
+	by time.Duration
+}
+
+func (s skewed) Now() time.Time { return s.clock.Now().Add(s.by) }
+
+// whateverTheClock runs f with coordinators whose clocks agree with the store's, and whose don't.
+func whateverTheClock(t *testing.T, f func(t *testing.T, skewed func(*setup))) {
+	t.Helper()
+	for _, by := range []time.Duration{0, time.Hour, -time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			f(t, func(s *setup) { s.host.Clock = skewed{s.host.Clock.(*clock), by} })
+		})
+	}
+}
+
 // tick lets every loop of the coordinators run once.
 func (w *world) tick() {
 	w.Helper()

@@ -37,7 +37,9 @@ type Service struct {
 	// confirmed is when the last successful acquisition or renewal was sent.
 	confirmed time.Time
 	leading   bool
-	leader    ports.Leadership
+	// leader is who led when the store was last asked, which was at seen.
+	leader ports.Leadership
+	seen   time.Time
 }
 
 // Claim is a leadership that this process holds.
@@ -63,10 +65,14 @@ func (s *Service) validLocked(now time.Time) bool {
 	return now.Sub(s.confirmed) < s.cfg.TTL-s.cfg.Margin
 }
 
-// Leader returns the leader that was seen last. Its holder is empty if there was none.
+// Leader returns the leader that was seen last. Its holder is empty if there was none, or if that was
+// longer ago than a lease lasts: while the store does not answer, nobody can renew one.
 func (s *Service) Leader() ports.Leadership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.deps.Clock.Now().Sub(s.seen) >= s.cfg.TTL {
+		return ports.Leadership{}
+	}
 	return s.leader
 }
 
@@ -90,7 +96,7 @@ func (s *Service) Tick(ctx context.Context) (elected bool, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leader = l
+	s.leader, s.seen = l, sent
 	if !held {
 		return false, nil
 	}
@@ -115,7 +121,7 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 		s.claim.Since = sent
 		s.deps.Log.Warn("leadership had lapsed and is confirmed again", "epoch", epoch)
 	}
-	s.confirmed = sent
+	s.confirmed, s.seen = sent, sent
 	return nil
 }
 

@@ -83,6 +83,57 @@ func TestLeadership_WhenTheLeaderIsGone_IsTakenByTheOther(t *testing.T) {
 	assert.False(t, leads(a))
 }
 
+func TestLeader_WhenTheStoreIsAwayForALease_IsNobody(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := &failing{LeaderLease: memory.NewStore(c).Stores().Leader}
+	a, b := service("a", lease, c), service("b", lease, c)
+	require.True(t, tick(t, a))
+	require.False(t, tick(t, b))
+	c.advance(renew)
+	tick(t, a)
+	tick(t, b)
+	lease.away = true
+	for range 2 {
+		assert.Equal(t, []string{"a", "a"}, []string{a.Leader().Holder, b.Leader().Holder})
+		c.advance(ttl / 2)
+		for _, s := range []*leadership.Service{a, b} {
+			_, err := s.Tick(t.Context())
+			require.Error(t, err)
+		}
+	}
+	assert.Empty(t, a.Leader().Holder, "nobody can have renewed the lease")
+	assert.Empty(t, b.Leader().Holder)
+	lease.away = false
+	require.False(t, tick(t, a))
+	tick(t, b)
+	assert.Equal(t, a.Leader(), b.Leader())
+	assert.Equal(t, "a", a.Leader().Holder, "the same one may go on, if no other took its place")
+}
+
+// failing is a lease whose store may be away.
+type failing struct {
+	ports.LeaderLease
+	away bool
+}
+
+var errAway = errors.New("away")
+
+func (f *failing) Acquire(
+	ctx context.Context, holder string, ttl time.Duration,
+) (ports.Leadership, bool, error) {
+	if f.away {
+		return ports.Leadership{}, false, errAway
+	}
+	return f.LeaderLease.Acquire(ctx, holder, ttl)
+}
+
+func (f *failing) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
+	if f.away {
+		return errAway
+	}
+	return f.LeaderLease.Renew(ctx, holder, epoch, ttl)
+}
+
 func TestLeadership_WhenItEnds_WarnsUnlessItWasGivenAway(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*testing.T, *leadership.Service, *clock, ports.LeaderLease)

@@ -48,8 +48,12 @@ type BulkRequest struct {
 	Reason string
 	// Restore says, for BulkRetry, which checkpoint to continue from; nil: none.
 	Restore *domain.Restore
-	// IdempotencyKey makes repeating safe: nothing is cancelled or run again twice under one key.
+	// IdempotencyKey makes repeating safe: nothing is cancelled or run again twice under one key, and
+	// a Query selects the same workloads again.
 	IdempotencyKey string
+	// Digest is that of the request's body. A Query under a key that was used with another body is a
+	// conflict.
+	Digest [32]byte
 }
 
 // BulkAnswer is what became of a bulk request.
@@ -86,29 +90,20 @@ type BulkOutcome struct {
 }
 
 // Bulk does one operation to many workloads, each on its own: what cannot be done to one does not
-// keep it from being done to the others. An error is about the request as a whole. Pauses are not
-// waited for.
+// keep it from being done to the others. An error is about the request as a whole: when the store
+// fails after something was done, that is one for a request with a key, which is to be repeated, and
+// one of the workloads left for a request without, so that what has happened is told. Pauses are
+// not waited for.
 func (s *Service) Bulk(ctx context.Context, p domain.Principal, req BulkRequest) (BulkAnswer, error) {
 	var answer BulkAnswer
 	ids, known := distinct(req.IDs), []domain.Workload(nil)
 	if req.Query != nil {
-		q := *req.Query
-		q.Brief = true
-		if len(q.Statuses) == 0 {
-			q.Statuses = req.Operation.from()
-		}
-		page, err := s.deps.Workloads.List(ctx, q)
+		of, err := s.selected(ctx, &req)
 		if err != nil {
 			return answer, err
 		}
-		ids, known, answer.Next = idsOf(page.Items), page.Items, page.Next
-		if q.After == nil {
-			matched, err := s.deps.Workloads.Count(ctx, q)
-			if err != nil {
-				return answer, err
-			}
-			answer.Matched, answer.MatchedEstimated = matched.N, matched.Estimated
-		}
+		ids, known = of.IDs, of.known
+		answer.Next, answer.Matched, answer.MatchedEstimated = of.Next, of.Matched, of.MatchedEstimated
 	}
 	var err error
 	switch {
@@ -182,9 +177,11 @@ func (s *Service) controlMany(
 			missing = append(missing, ids[i])
 		}
 	}
-	// The others may be archived. If that cannot be read, they are answered with the error, so that
-	// what has happened is told.
+	// The others may be archived. If that cannot be read, they are answered with the error.
 	archived, err := s.findBrief(ctx, p.CustomerID, missing)
+	if err != nil && req.IdempotencyKey != "" {
+		return nil, err
+	}
 	for i := range outcomes {
 		o := &outcomes[i]
 		if results[i].Outcome != domain.OutcomeNotFound {
@@ -209,8 +206,7 @@ const (
 	restoreAtOnce = 16
 )
 
-// retryMany runs workloads again, some in each transaction. When the store fails after some were
-// run again, the others are answered with its error, so that what has happened is told.
+// retryMany runs workloads again, some in each transaction.
 func (s *Service) retryMany(
 	ctx context.Context, p domain.Principal, req *BulkRequest, ids []domain.WorkloadID,
 ) ([]BulkOutcome, error) {
@@ -232,7 +228,7 @@ func (s *Service) retryMany(
 		if failed == nil {
 			made, failed = s.retry(ctx, p, reqs)
 		}
-		if failed != nil && len(outcomes) == 0 {
+		if failed != nil && (len(outcomes) == 0 || req.IdempotencyKey != "") {
 			return nil, failed
 		}
 		for i, id := range chunk {

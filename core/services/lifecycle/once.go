@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -42,7 +43,10 @@ func (s *Service) Once(
 	if answer.Body, err = do(); err != nil {
 		return "", err
 	}
-	kept, err := s.deps.Answers.Keep(ctx, answer)
+	// A client that has given up repeats the request: it is to find what was done.
+	keep, stop := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
+	defer stop()
+	kept, err := s.deps.Answers.Keep(keep, answer)
 	if err != nil {
 		return "", err
 	}
@@ -51,6 +55,9 @@ func (s *Service) Once(
 	}
 	return kept.Body, nil
 }
+
+// keepFor is how long storing an answer may take, also when the client has given up.
+const keepFor = 5 * time.Second
 
 func errOtherBody() error {
 	return domain.NewError(domain.CodeConflict, "this Idempotency-Key was used with another body").

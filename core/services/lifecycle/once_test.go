@@ -14,17 +14,16 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
-	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// forgetful is an AnswerStore that keeps nothing while it is away.
+// forgetful is an AnswerStore that keeps nothing from the away-th answer on; 0: it keeps all.
 type forgetful struct {
 	ports.AnswerStore
-	away bool
+	away, asked int
 }
 
 func (f *forgetful) Keep(ctx context.Context, a domain.Answer) (domain.Answer, error) {
-	if f.away {
+	if f.asked++; f.away > 0 && f.asked >= f.away {
 		return domain.Answer{}, domain.Unavailable(1, "away")
 	}
 	return f.AnswerStore.Keep(ctx, a)
@@ -46,23 +45,8 @@ func (unseen) Transitioned(domain.Batch, []domain.Result, time.Duration) {}
 func (unseen) Count(string, int)                                         {}
 
 func TestOnce_WhenTheAnswerWasNotKept_DoesNothingTwice(t *testing.T) {
-	s := memory.NewStore(system.Clock{}).Stores()
-	_, err := s.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree},
-		domain.Admin{})
-	require.NoError(t, err)
-	answers := &forgetful{AnswerStore: s.Answers}
-	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: silent{}, Observer: unseen{},
-		Clock: system.Clock{}})
-	svc := lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
-		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
-		Checkpoints: s.Checkpoints, Answers: answers, Notifier: silent{}, Observer: unseen{}, Clock: system.Clock{},
-		IDs: system.IDs{}, Applier: applier,
-	})
-	p := domain.Principal{Role: domain.RoleCustomer, CustomerID: "cust_a"}
-	item := lifecycle.SubmitRequest{Type: "t", Input: "{}"}
-	made, err := svc.SubmitBatch(t.Context(), p, []lifecycle.SubmitRequest{item, item})
-	require.NoError(t, err)
-	ids := []domain.WorkloadID{made[0].Workload.ID, made[1].Workload.ID}
+	b := newBulkBench(t)
+	svc, answers, p, ids := b.svc, b.answers, b.p, b.submit(2)
 
 	for _, op := range []lifecycle.BulkOperation{lifecycle.BulkCancel, lifecycle.BulkRetry} {
 		var outcomes [][]lifecycle.BulkOutcome
@@ -76,10 +60,10 @@ func TestOnce_WhenTheAnswerWasNotKept_DoesNothingTwice(t *testing.T) {
 				return `"done"`, err
 			})
 		}
-		answers.away = true
-		_, err = try()
+		answers.away = 1
+		_, err := try()
 		require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
-		answers.away = false
+		answers.away = 0
 		for range 2 {
 			body, err := try()
 			require.NoError(t, err)
@@ -97,6 +81,16 @@ func TestOnce_WhenTheAnswerWasNotKept_DoesNothingTwice(t *testing.T) {
 	page, err := svc.List(t.Context(), ports.WorkloadQuery{Customer: "cust_a", Limit: 10})
 	require.NoError(t, err)
 	assert.Len(t, page.Items, 4, "each was run again once")
+}
+
+func TestOnce_WhenTheClientGivesUpMeanwhile_KeepsTheAnswer(t *testing.T) {
+	b := newBulkBench(t)
+	request := lifecycle.RepeatableRequest{Key: "k", Operation: "op"}
+	ctx, giveUp := context.WithCancel(t.Context())
+	_, _ = b.svc.Once(ctx, "cust_a", request, func() (domain.JSON, error) { giveUp(); return "1", nil })
+	body, err := b.svc.Once(t.Context(), "cust_a", request, func() (domain.JSON, error) { return "2", nil })
+	require.NoError(t, err)
+	require.Equal(t, domain.JSON("1"), body)
 }
 
 func TestOnce_AnError_IsNotKept(t *testing.T) {

@@ -69,7 +69,7 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 		if sub.IdempotencyKey = reqs[i].IdempotencyKey; sub.IdempotencyKey != "" {
 			sub.Digest = domain.RetryDigest(w.ID, reqs[i].Restore)
 		}
-		return sub, configs[w.Type].err
+		return sub, refuse(&sub, configs[w.Type].refused)
 	})
 }
 

@@ -123,15 +123,27 @@ func outcomeOf(sub *domain.Submission, r ports.SubmitResult) SubmitOutcome {
 		return SubmitOutcome{Err: domain.ErrSuspended()}
 	case domain.AdmissionNoCheckpoint:
 		return SubmitOutcome{Err: errNoCheckpoint(sub)}
+	case domain.AdmissionRefused:
+		return SubmitOutcome{Err: sub.Refused}
 	}
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
 }
 
-// effective is the config of a customer's submissions of one type, or the error that refuses them.
+// effective is the config of a customer's submissions of one type. refused, if set, is why new ones
+// are not accepted.
 type effective struct {
-	id  domain.ConfigID
-	run domain.RunConfig
-	err error
+	id      domain.ConfigID
+	run     domain.RunConfig
+	refused error
+}
+
+// refuse has the submission refused. One with an idempotency key may repeat one that was accepted,
+// which only the store knows.
+func refuse(sub *domain.Submission, why error) error {
+	if why != nil && sub.IdempotencyKey != "" {
+		sub.Refused, why = why, nil
+	}
+	return why
 }
 
 // setting is a customer and its config of a type. Either is nil if it does not exist.
@@ -192,7 +204,9 @@ func (s *Service) settingsFor(
 	}
 	known := sync.OnceValues(func() ([]string, error) { return s.supported(ctx, id) })
 	for i, t := range types {
-		configs[t] = s.effective(t, found[i].config, known)
+		if configs[t], err = s.effective(t, found[i].config, known); err != nil {
+			return domain.Customer{}, nil, err
+		}
 	}
 	return *found[0].customer, configs, nil
 }
@@ -227,8 +241,8 @@ func (s *Service) prepare(
 	if err := sub.Validate(); err != nil {
 		return sub, err
 	}
-	if eff.err != nil {
-		return sub, eff.err
+	if err := refuse(&sub, eff.refused); err != nil {
+		return sub, err
 	}
 	if sub.IdempotencyKey != "" {
 		sub.Digest = domain.Stated{
@@ -245,20 +259,21 @@ func (s *Service) prepare(
 // returns the types that the customer could mean.
 func (s *Service) effective(
 	workloadType string, cfg *domain.WorkloadConfig, supported func() ([]string, error),
-) effective {
+) (effective, error) {
 	if cfg != nil {
-		return effective{id: cfg.ID, run: cfg.RunConfig}
+		return effective{id: cfg.ID, run: cfg.RunConfig}, nil
 	}
+	eff := effective{run: domain.DefaultRunConfig()}
 	if s.cfg.RequireKnownTypes && !s.types.offers(workloadType, s.deps.Clock.Now()) {
 		names, err := supported()
 		switch {
 		case err != nil:
-			return effective{err: err}
+			return eff, err
 		case !s.types.offers(workloadType, s.deps.Clock.Now()):
-			return effective{err: unknownType(workloadType, names)}
+			eff.refused = unknownType(workloadType, names)
 		}
 	}
-	return effective{run: domain.DefaultRunConfig()}
+	return eff, nil
 }
 
 // offered reads the types that live workers offer, and remembers them for offeredFor.

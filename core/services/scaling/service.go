@@ -40,7 +40,7 @@ func (s *Service) Pools(ctx context.Context) ([]domain.PoolScale, error) {
 	if err != nil {
 		return nil, err
 	}
-	load := domain.FleetLoad{Now: backlog.Now, Lanes: backlog.Placeable(entitlements), Entitlements: entitlements}
+	load := domain.FleetLoad{Now: backlog.Now, Entitlements: entitlements}
 	if load.Durations, err = s.deps.Statistics.Durations(ctx); err != nil {
 		return nil, err
 	}
@@ -49,5 +49,7 @@ func (s *Service) Pools(ctx context.Context) ([]domain.PoolScale, error) {
 		return nil, err
 	}
 	load.Workers, load.Occupancy = fleet.Workers, fleet.Occupancy
+	backlog.Lanes = domain.Servable(s.cfg.Pools, fleet.Workers, backlog.Lanes)
+	load.Lanes = backlog.Placeable(entitlements)
 	return domain.ScalePools(s.cfg.Pools, &load), nil
 }

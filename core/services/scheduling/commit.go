@@ -46,7 +46,7 @@ func (s *Service) commit(
 		}
 		s.meter.placed(v.now, r.Type, a.CustomerID)
 		p := ports.Placement{
-			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.now.Sub(a.QueueAt), 0), First: a.Generation == 1,
+			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.Now.Sub(a.QueueAt), 0), First: a.Generation == 1,
 			Preferred: a.Preferred, Matched: a.Matched,
 		}
 		if p.First {

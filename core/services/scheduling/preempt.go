@@ -50,7 +50,7 @@ func (r *requests) forget(now time.Time) {
 func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads, c *ports.SchedulingCycle) error {
 	s.requests.forget(v.now)
 	mayAsk := func(w domain.Candidate) bool {
-		return v.now.Sub(w.QueueAt) >= preemptAfter && s.requests.beneficiaries[w.ID].IsZero()
+		return v.Now.Sub(w.QueueAt) >= preemptAfter && s.requests.beneficiaries[w.ID].IsZero()
 	}
 	if !s.worthAsking(v, full, mayAsk) {
 		return nil
@@ -129,7 +129,7 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 		}
 		out = append(out, placement.Running{
 			WorkloadID: h.WorkloadID, CustomerID: h.CustomerID, SessionID: h.SessionID, WorkerID: h.WorkerID,
-			Generation: h.Generation, Since: v.now.Add(-h.HeldFor),
+			Lane: h.Lane, Generation: h.Generation, Since: v.now.Add(-h.HeldFor),
 		})
 	}
 	return out, nil

@@ -45,7 +45,7 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 	for i := range lanes {
 		reason := e.Unplaceable(&lanes[i].Lane)
 		for n, h := range lanes[i].Heads {
-			if n == minHeads || v.now.Sub(h.QueueAt) < unplaceableAfter {
+			if n == minHeads || v.Now.Sub(h.QueueAt) < unplaceableAfter {
 				break
 			}
 			s.marked[h.ID] = reason

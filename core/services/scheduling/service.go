@@ -185,9 +185,5 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 // NextDue returns the time until the next delayed workload becomes eligible. ok is false when no
 // workload is delayed.
 func (s *Service) NextDue(ctx context.Context) (in time.Duration, ok bool, err error) {
-	at, err := s.deps.Queue.NextDue(ctx)
-	if err != nil || at.IsZero() {
-		return 0, false, err
-	}
-	return max(at.Sub(s.deps.Clock.Now()), 0), true, nil
+	return s.deps.Queue.NextDue(ctx)
 }

@@ -77,6 +77,7 @@ func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result
 			results[i] = domain.Result{
 				Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it",
 			}
+			a.deps.Observer.Transitioned(single, results[i:i+1], a.deps.Clock.Now().Sub(began))
 		case err != nil:
 			return nil, err
 		default:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,7 +32,13 @@ func TestApplier_BatchWithABadRow_AppliesTheOthers(t *testing.T) {
 		return []domain.Result{{Outcome: domain.OutcomeApplied, WorkloadID: b.Transitions[0].WorkloadID}}, nil
 	}).Times(4)
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).Times(2)
-	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any()).Times(2)
+	seen := map[domain.WorkloadID]domain.Outcome{}
+	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any()).Do(func(
+		b domain.Batch, rs []domain.Result, _ time.Duration,
+	) {
+		require.Len(t, rs, len(b.Transitions))
+		seen[b.Transitions[0].WorkloadID] = rs[0].Outcome
+	}).Times(3)
 	observer.EXPECT().Count("transition_failed", 1)
 	applier := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer,
 		Clock: system.Clock{}})
@@ -43,6 +50,9 @@ func TestApplier_BatchWithABadRow_AppliesTheOthers(t *testing.T) {
 	assert.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
 	assert.Equal(t, domain.OutcomeRefused, rs[1].Outcome)
 	assert.Equal(t, domain.OutcomeApplied, rs[2].Outcome)
+	assert.Equal(t, map[domain.WorkloadID]domain.Outcome{
+		"a": domain.OutcomeApplied, "bad": domain.OutcomeRefused, "b": domain.OutcomeApplied,
+	}, seen, "an alert counts what was refused")
 }
 
 func TestApplier_OtherErrors_AreNotRetriedOneByOne(t *testing.T) {
@@ -111,6 +121,7 @@ func TestApplier_Each_WhenTheStoreTakesNothingOfIt_RefusesIt(t *testing.T) {
 	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil,
 		domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
 	observer.EXPECT().Count("transition_failed", 1)
+	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any(), gomock.Any())
 	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl),
 		Observer: observer,
 		Clock:    system.Clock{}}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})

@@ -26,6 +26,7 @@ NIYANTA_WORKER_ID=$instance
 NIYANTA_WORKER_TAGS=instance=$instance
 NIYANTA_WORKER_SLOTS=${slots}
 NIYANTA_EXEC_ALLOW=${exec_allow}
+NIYANTA_EXEC_UIDS=${exec_uids}
 NIYANTA_DRAIN_TIMEOUT=${drain_timeout}s
 NIYANTA_LOG_FORMAT=json
 SETTINGS
@@ -36,7 +37,8 @@ NIYANTA_PREEMPT_WITHIN=2m
 SETTINGS
 %{ endif ~}
 
-# As root, so that each program that a workload starts gets a user of its own.
+# As root, so that each program that a workload starts gets a user of its own. Those users do not reach
+# the metadata service, which would give them the machine's role; the rule goes before all others.
 cat > /etc/systemd/system/niyanta-worker.service <<'UNIT'
 [Unit]
 Description=Niyanta worker
@@ -45,6 +47,8 @@ Wants=network-online.target
 
 [Service]
 EnvironmentFile=/etc/niyanta/worker.env
+ExecStartPre=-/usr/sbin/ip rule del pref 1 to 169.254.169.254/32 uidrange ${exec_uids} prohibit
+ExecStartPre=/usr/sbin/ip rule add pref 1 to 169.254.169.254/32 uidrange ${exec_uids} prohibit
 ExecStart=/usr/local/bin/niyanta worker
 # SIGTERM drains; only the supervisor gets it, or programs would end before they have saved.
 KillMode=mixed

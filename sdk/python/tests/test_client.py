@@ -151,6 +151,17 @@ def test_call_when_a_coordinator_is_gone_asks_the_next_one_and_stays_with_it() -
     assert [x.base for x in s.sent] == ["http://a", "http://b", "http://b"] and not s.slept
 
 
+@pytest.mark.parametrize("failed", [
+    refused(503, "SERVICE_UNAVAILABLE"), lost, NoAnswer(httpx.ConnectError("CERTIFICATE_VERIFY_FAILED"), False, False),
+])
+def test_call_that_is_not_sent_again_leaves_a_coordinator_that_cannot_serve_it(failed: Any) -> None:
+    s = Script(failed, ok(CONTROL), urls="http://a,http://b")
+    with pytest.raises(errors.Unavailable):
+        s.run(operations.pause(s.core, "wl_1"))
+    s.run(operations.pause(s.core, "wl_1"))
+    assert [x.base for x in s.sent] == ["http://a", "http://b"]
+
+
 def test_call_when_all_are_gone_pauses_and_gives_up_in_time() -> None:
     s = Script(*[unconnected] * 200, urls="http://a,http://b", retry_for=10)
     with pytest.raises(errors.Unavailable) as raised:

@@ -239,7 +239,9 @@ def test_input_with_an_integer_that_python_cannot_read_fails_alone() -> None:
     lambda: httpx.Response(200, json={"lease_ms": -1, "commands": {"a": 1}, "answers": None}),
     lambda: httpx.Response(200, content=b"\xff\xfe"), lambda: httpx.Response(302, headers={"Location": "http://evil/"}),
     lambda: httpx.Response(200, content=gzip.compress(bytes(4 << 20)), headers={"Content-Encoding": "gzip"}),
-], ids=["deep", "nan", "types", "values", "bytes", "redirect", "bomb"])
+    lambda: httpx.Response(200, json={}), lambda: httpx.Response(204),
+    lambda: httpx.Response(200, json={"lease_ms": 0, "answers": [{}], "status": "log in"}),
+], ids=["deep", "nan", "types", "values", "bytes", "redirect", "bomb", "no-members", "nothing", "foreign"])
 def test_answer_that_is_none_is_asked_for_again(
     name: str, answer: Callable[[], httpx.Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +263,49 @@ def test_answer_that_is_none_is_asked_for_again(
         return None if count > 2 else answer()
 
     c.script[name] = twice
+    Fixture(c).run(test)
+
+
+@pytest.mark.parametrize("answer", [
+    lambda: httpx.Response(404, text="default backend - 404"), lambda: httpx.Response(403, text="<html>"),
+    lambda: httpx.Response(400, json={"message": "bad"}), lambda: httpx.Response(409, json={"error": "busy"}),
+    lambda: httpx.Response(405, json=[]), lambda: httpx.Response(200, text="<html>log in</html>"),
+    lambda: httpx.Response(204), lambda: error(401, "UNAUTHORIZED"), lambda: error(403, "FORBIDDEN"),
+    lambda: httpx.Response(200, json={}), lambda: httpx.Response(200, json={"outcome": ""}),
+], ids=["404", "403", "400", "409", "405", "login", "empty", "key", "forbidden", "json", "no-outcome"])
+def test_answer_of_something_on_the_way_neither_loses_a_checkpoint_nor_fails_a_run(
+    answer: Callable[[], httpx.Response]
+) -> None:
+    async def test(f: Fixture) -> None:
+        f.c.saved["3"] = b'{"at": 40}'
+        f.c.assign("steps", checkpoint_sequence=3, input_params={"to": 41})
+        await f.until("it completes", lambda: f.c.events("wl_1") == ["start", "complete"])
+        assert f.c.sequences == [4], "it goes on from the checkpoint"
+        assert asked == {"GET": 3, "PUT": 3} and len(f.c.sessions) == 1
+
+    c, asked = Coordinator(), {"GET": 0, "PUT": 0}
+
+    async def twice(request: httpx.Request, message: Any) -> httpx.Response | None:
+        asked[request.method] += 1
+        return None if asked[request.method] > 2 else answer()
+
+    c.script["GET"] = c.script["PUT"] = twice
+    Fixture(c).run(test)
+
+
+def test_polls_that_bring_no_commands_at_all_do_not_follow_each_other_without_a_pause() -> None:
+    async def test(f: Fixture) -> None:
+        await asyncio.sleep(1)
+        assert 1 <= count <= 12
+
+    c, count = Coordinator(), 0
+
+    async def foreign(request: httpx.Request, message: Any) -> httpx.Response | None:
+        nonlocal count
+        count += 1
+        return httpx.Response(200, json={"status": "ok"})
+
+    c.script["poll"] = foreign
     Fixture(c).run(test)
 
 
@@ -347,6 +392,29 @@ def test_event_with_separators_in_its_text_is_one_event() -> None:
             return [e.message async for e in client.workloads.watch("wl_1")]
 
     assert asyncio.run(body_async()) == [text]
+
+
+@pytest.mark.parametrize("answer", [
+    httpx.Response(200, text="<html>log in</html>", headers={"Content-Type": "text/html"}),
+    httpx.Response(200, json={"status": "ok"}), httpx.Response(200),
+], ids=["html", "json", "empty"])
+def test_page_in_place_of_a_stream_or_of_a_checkpoint_is_refused(answer: httpx.Response) -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(answer.status_code, content=answer.content, headers=answer.headers)
+
+    with Client("http://a", "key", http=httpx.Client(transport=httpx.MockTransport(page))) as client:
+        with pytest.raises(Unavailable, match="is this a coordinator"):  # it would be asked for again without end
+            list(client.workloads.watch("wl_1"))
+        with pytest.raises(Unavailable, match="is this a coordinator"):
+            client.workloads.checkpoint_data("wl_1", 1)
+
+    async def body_async() -> None:
+        async with AsyncClient("http://a", "key", http=httpx.AsyncClient(transport=httpx.MockTransport(page))) as client:
+            with pytest.raises(Unavailable, match="is this a coordinator"):
+                async for _ in client.workloads.watch("wl_1"):
+                    pass
+
+    asyncio.run(asyncio.wait_for(body_async(), 20))
 
 
 def test_line_of_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

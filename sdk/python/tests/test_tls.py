@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from niyanta import AsyncClient, Client, TLSFiles, Worker
+from niyanta._http import async_client, client
 from niyanta._plane import Plane
 from niyanta.errors import ApiError
-from niyanta.tls import Certificates
+from niyanta.tls import Certificates, _Following
 
 
 def openssl(*arguments: str) -> None:
@@ -129,6 +130,51 @@ def test_certificates_that_change_are_used_and_broken_ones_are_not(
         client.get(url(coordinator))
     serials = [serial for _, serial in coordinator.seen]
     assert serials[0] == serials[1] != serials[2]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_authority_that_was_taken_out_of_its_file_is_not_trusted(
+    authority: Authority, coordinator: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    monkeypatch.setattr("niyanta.tls.CHECK_INTERVAL", 0.0)
+    mine, theirs = Path(authority.ca).read_text(), Path(Authority(tmp_path, "other").ca).read_text()
+    trusted = tmp_path / "trusted.crt"
+    trusted.write_text(mine)
+    files = TLSFiles(str(trusted), *authority.issue("w1"))
+
+    async def asynchronously() -> None:
+        async with async_client(files, httpx.Limits()) as http:
+            for text in (mine, theirs, mine + theirs):
+                trusted.write_text(text)
+                if text == theirs:
+                    with pytest.raises((httpx.ConnectError, ssl.SSLError), match="CERTIFICATE_VERIFY_FAILED"):
+                        await http.get(url(coordinator))
+                else:
+                    assert (await http.get(url(coordinator))).status_code == 404
+
+    def synchronously() -> None:
+        with client(files) as http:
+            for text in (mine, theirs, mine + theirs):
+                trusted.write_text(text)
+                if text == theirs:
+                    with pytest.raises((httpx.ConnectError, ssl.SSLError), match="CERTIFICATE_VERIFY_FAILED"):
+                        http.get(url(coordinator))
+                else:
+                    assert http.get(url(coordinator)).status_code == 404
+
+    asyncio.run(asynchronously()) if is_async else synchronously()
+    assert len(coordinator.seen) == 2
+
+
+def test_new_files_keep_the_protocols_that_connections_choose_from(authority: Authority) -> None:
+    following = _Following(ssl.PROTOCOL_TLS_CLIENT)
+    following.follow(TLSFiles(authority.ca).context())
+    following.set_alpn_protocols(["http/1.1"])
+    following.follow(TLSFiles(authority.ca).context())
+    out = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        following.wrap_bio(ssl.MemoryBIO(), out, server_hostname="127.0.0.1").do_handshake()
+    assert b"http/1.1" in out.read()
 
 
 def test_files_that_do_not_go_together_are_refused(authority: Authority) -> None:

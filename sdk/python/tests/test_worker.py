@@ -126,8 +126,11 @@ class Coordinator:
         return httpx.Response(200, json={"outcome": "applied", "status": "RUNNING"})
 
     async def _GET(self, request: httpx.Request, message: Any) -> httpx.Response:
-        data = self.saved.get(request.url.path.rsplit("/", 1)[1])
-        return error(404, "NOT_FOUND") if data is None else httpx.Response(200, content=data)
+        sequence = request.url.path.rsplit("/", 1)[1]
+        data = self.saved.get(sequence)
+        if data is None:
+            return error(404, "NOT_FOUND")
+        return httpx.Response(200, content=data, headers={"Niyanta-Checkpoint-Sequence": sequence})
 
     async def _end(self, request: httpx.Request, message: Any) -> httpx.Response:
         self.ended.append(message)
@@ -285,7 +288,8 @@ def test_command_for_another_session_or_generation_changes_nothing() -> None:
 def test_cancel_stops_the_run_and_frees_the_slot() -> None:
     async def test(f: Fixture) -> None:
         f.c.assign("gate")
-        await f.until("it runs", lambda: f.seen)
+        # A start that is not sent by then is dropped.
+        await f.until("it runs", lambda: f.seen and f.c.events("wl_1") == ["start"])
         f.c.command("workload.cancel")
         await f.until("it is told", lambda: f.c.events("wl_1") == ["start", "release"])
         assert "wl_1/1 Cancelled" in f.seen
@@ -448,6 +452,7 @@ def test_start_that_is_fenced_stops_the_run(outcome: str) -> None:
 def test_checkpoint_that_is_fenced_stops_the_run() -> None:
     async def test(f: Fixture) -> None:
         async def fenced(request: httpx.Request, message: Any) -> httpx.Response:
+            await f.until("its start is reported", lambda: f.c.events("wl_1") == ["start"])
             return httpx.Response(200, json={"outcome": "fenced", "status": "CANCELLED"})
 
         f.c.script["PUT"] = fenced
@@ -600,6 +605,44 @@ def test_restored_state_is_that_of_the_checkpoint() -> None:
     Fixture(c).run(test)
 
 
+def test_run_that_waits_for_its_checkpoint_ends_at_its_timeout() -> None:
+    """Otherwise it would hold its slot for as long as no coordinator gives it one."""
+    async def test(f: Fixture) -> None:
+        f.c.assign("steps", checkpoint_sequence=4, timeout_ms=300)
+        await f.until("it fails", lambda: "fail" in f.c.events("wl_1"))
+        assert f.c.reports[-1]["failure"] == {"type": "timeout", "message": "timed out after 0.3 s"}
+        await f.until("its slot is free", lambda: f.c.beat["free_slots"] == 2)
+        assert asked and f.c.sequences == [], "it did not begin"
+
+    async def never(request: httpx.Request, message: Any) -> httpx.Response | None:
+        asked.append(request.url.path)
+        await asyncio.sleep(20 if len(asked) == 1 else 0)
+        return httpx.Response(502)
+
+    asked: list[str] = []
+    c = Coordinator()
+    c.script["GET"] = never
+    Fixture(c).run(test)
+
+
+def test_run_that_was_assigned_before_begins_once_its_start_is_known() -> None:
+    """Its code may be what ended the worker before, and the next death must count against it."""
+    async def test(f: Fixture) -> None:
+        async def down(request: httpx.Request, message: Any) -> httpx.Response | None:
+            tries.append(list(f.seen))
+            return httpx.Response(502) if len(tries) < 3 else None
+
+        tries: list[list[str]] = []
+        f.c.script["report"] = down
+        f.c.assign("gate", generation=2)
+        await f.until("it begins", lambda: f.seen)
+        assert len(tries) >= 3 and not any(tries[:3]), "no coordinator had answered"
+        f.gates["wl_1/2"].set()
+        await f.until("it completes", lambda: "complete" in f.c.events("wl_1"))
+
+    Fixture(Coordinator()).run(test)
+
+
 def test_many_outcomes_need_few_requests() -> None:
     async def test(f: Fixture) -> None:
         for i in range(500):
@@ -697,6 +740,34 @@ def test_handler_that_ignores_its_end_keeps_its_slot_and_is_told_of(monkeypatch:
     @f.worker.workload("deaf")
     def deaf(task: SyncTask[Any, None]) -> None:
         let_go.wait(20)
+
+    f.run(test)
+
+
+def test_run_that_gets_no_thread_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, ["wl_1"]
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name.removeprefix("niyanta ") in refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    async def test(f: Fixture) -> None:
+        f.c.assign("thread", "wl_1")
+        await f.until("the run fails", lambda: f.c.events("wl_1") == ["start", "fail"])
+        failure = f.c.reports[-1]["failure"]
+        assert failure["type"] == "resources" and not failure["permanent"]
+        assert failure["message"] == "the run could not be started: can't start new thread"
+        f.c.assign("thread", "wl_2")
+        await f.until("the next one completes", lambda: f.c.events("wl_2") == ["start", "complete"])
+
+    f = Fixture(Coordinator(), slots=1)
+
+    @f.worker.workload("thread")
+    def in_thread(task: SyncTask[Any, None]) -> None:
+        return None
 
     f.run(test)
 

@@ -5,6 +5,7 @@ import { api, must } from "../../api/client";
 import { checkpoints, workload, type Exact } from "../../api/queries";
 import { isFinal } from "../../api/types";
 import { bytes } from "../../lib/format";
+import { Once } from "../../lib/once";
 import { useSession } from "../../session";
 import { Dialog, Failure } from "../../ui/parts";
 
@@ -39,6 +40,9 @@ const asks: Record<Action, string> = {
   retry: "A new workload runs the same input again.",
 };
 
+/** retries are those without an answer. One that is asked for again, in another dialog too, makes no second workload. */
+const retries = new Once();
+
 /** Ask asks before it acts. from is the checkpoint that a retry is asked to go on from. */
 export function Ask({ w, action, from, onClose }: { w: Exact; action: Action; from?: number; onClose: () => void }) {
   const client = useQueryClient();
@@ -56,7 +60,11 @@ export function Ask({ w, action, from, onClose }: { w: Exact; action: Action; fr
         case "resume": await must(api.POST("/v1/workloads/{id}/resume", o)); return undefined;
         case "retry": {
           const body = start === "" ? {} : start === "0" ? { from_scratch: true } : { from_checkpoint: Number(start) };
-          return (await must(api.POST("/v1/workloads/{id}/retry", { ...o, body }))).workload_id;
+          const request = `${w.workload_id} ${JSON.stringify(body)}`;
+          const params = { ...o.params, header: { "Idempotency-Key": retries.keyFor(request) } };
+          const { workload_id: made } = await must(api.POST("/v1/workloads/{id}/retry", { params, body }));
+          retries.answered(request);
+          return made;
         }
       }
     },

@@ -1,12 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef } from "react";
 import { Link, useParams } from "react-router";
+import { readAgain } from "../../api/again";
 import { live } from "../../api/live";
-import { audit, checkpoints, logs, workload, type Exact, type Line } from "../../api/queries";
+import { audit, checkpoints, logs, streamed, workload, type Exact, type Line } from "../../api/queries";
 import { isFinal, type AuditEvent, type LiveEvent } from "../../api/types";
 import { plain } from "../../lib/ansi";
 import { duration } from "../../lib/format";
 import type { Json } from "../../lib/json";
+import { joined, torn } from "../../lib/lines";
 import { requested } from "../../lib/resources";
 import { patch } from "../../lib/rows";
 import { attempts } from "../../lib/timeline";
@@ -57,41 +59,43 @@ export function Workload() {
   );
 }
 
-/** logLimit is how many lines of a log are kept: as many as the server keeps. */
-const logLimit = 10_000;
-
 /** useFollow keeps the page's queries current by the workload's stream. */
 function useFollow(id: string) {
   const client = useQueryClient();
   const due = useRef<ReturnType<typeof setTimeout>>(undefined);
+  // saved tells that a checkpoint was saved since the last look.
+  const saved = useRef(false);
   useEffect(() => {
     const stop = live.listen((events) => {
       const mine = events.filter((e) => e.workload_id === id);
       const lines = mine.filter((e) => e.type === "log_line");
       if (lines.length) {
-        client.setQueryData(logs(id).queryKey, (old) => {
-          const last = old?.logs.at(-1)?.seq ?? 0;
-          const fresh = lines.filter((e) => (e.seq ?? 0) > last).map(lineOf);
-          return old && fresh.length ? { ...old, logs: [...old.logs, ...fresh].slice(-logLimit) } : old;
-        });
+        const fresh = lines.map(lineOf);
+        client.setQueryData(streamed(id).queryKey, (old = []) => joined(old, fresh));
+        const old = client.getQueryData(logs(id).queryKey);
+        if (old && torn(old.logs, fresh)) readAgain(client, { queryKey: logs(id).queryKey });
+        else if (old) client.setQueryData(logs(id).queryKey, { ...old, logs: joined(old.logs, fresh) });
       }
+      // Lines that the stream has not got may still be there for a read, or are gone for good: it says which.
+      if (mine.some((e) => e.type === "gap")) readAgain(client, { queryKey: logs(id).queryKey });
       const changes = mine.filter((e) => e.type !== "log_line" && e.type !== "gap");
       if (!changes.length) return;
+      saved.current ||= changes.some((e) => e.event_type === "workload.checkpoint_created");
       client.setQueryData(workload(id).queryKey, (old) => old && changes.reduce(patch, old));
       // The trail tells more than the events do. Many events are one look at it.
       due.current ??= setTimeout(() => {
         due.current = undefined;
-        void client.invalidateQueries({ queryKey: workload(id).queryKey, exact: true });
-        void client.invalidateQueries({ queryKey: audit(id).queryKey });
-        if (changes.some((e) => e.event_type === "workload.checkpoint_created")) {
-          void client.invalidateQueries({ queryKey: checkpoints(id).queryKey });
-        }
+        readAgain(client, { queryKey: workload(id).queryKey, exact: true });
+        readAgain(client, { queryKey: audit(id).queryKey });
+        if (saved.current) readAgain(client, { queryKey: checkpoints(id).queryKey });
+        saved.current = false;
       }, 700);
     });
     return () => {
       stop();
       clearTimeout(due.current);
       due.current = undefined;
+      client.removeQueries({ queryKey: streamed(id).queryKey });
     };
   }, [client, id]);
 }

@@ -13,7 +13,7 @@ import platform
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _codec
 from ._checkpoints import Checkpoints
@@ -29,6 +29,7 @@ from .resources import WorkerResources
 from .stops import Cancelled, Draining, Fenced, LeaseLost, Paused, Stopped
 
 log = logging.getLogger("niyanta.worker")
+T = TypeVar("T")
 
 # No lease is as long as that.
 _FOREVER_MS = 10**10
@@ -80,12 +81,18 @@ class Agent:
         """Calls f in the control loop. May be called in any thread."""
         self._mailbox.call(f, *args)
 
-    def spawn(self, f: Coroutine[Any, Any, None]) -> None:
+    def beside(self, f: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begins f as a task that ends with the worker at the latest."""
         self._beside.add(task := self.loop.create_task(f))
-        task.add_done_callback(self._spawned)
+        task.add_done_callback(self._beside.discard)
+        return task
 
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._beside.discard(task)
+    def spawn(self, f: Coroutine[Any, Any, None]) -> None:
+        """Does what `beside` does, for what nobody waits for."""
+        self.beside(f).add_done_callback(self._spawned)
+
+    @staticmethod
+    def _spawned(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the worker itself failed", exc_info=error)
 
@@ -163,7 +170,8 @@ class Agent:
             session.answered, session.lease = sent, lease
             self.plane.lease = session.lease
             self.on_lease(session.fence_at)
-        self.obey(commands(answer))
+        if answer.get("commands") is not None:  # mostly there are none
+            self.obey(commands(answer))
 
     def end_session(self, session: Session, why: str) -> None:
         """Stops every run and drops its reports."""

@@ -8,9 +8,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from ._core import segment
+from ._core import Answer, segment
 from ._hosts import NoCheckpoint
-from ._plane import DATA, RETRY_MAX, RETRY_MIN, Unanswered, decoded, pause, session_over
+from ._plane import DATA, RETRY_MAX, RETRY_MIN, Unanswered, decoded, key_refused, pause, session_over
 from ._run import RUNNING, STOP_GRACE, Run
 from .errors import ApiError, NotFound
 from .stops import Fenced, LeaseLost, Stopped
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 # How often a state is taken because the handler saves one of its own meanwhile.
 TAKE_TRIES = 3
+SEQUENCE_HEADER = "niyanta-checkpoint-sequence"
 
 
 class _Overtaken(Exception):
@@ -49,17 +50,21 @@ class Checkpoints:
         while run.cause is None and self._agent.live_session() is run.session:
             try:
                 call = self._agent.plane.call("GET", self._path(run, run.sequence), line=DATA)
-                answer = await _unless(run.aborted, call)
+                answer = await unless(run.aborted, call)
+                if answer is not None and not answer.headers.get(SEQUENCE_HEADER, "").isdecimal():
+                    raise Unanswered("the answer does not name the checkpoint")
                 return None if answer is None else answer.body
             except NotFound:
                 log.warning("no checkpoint of %s is left: it begins anew", run.key[0])
                 return None
-            except ApiError as e:
-                if e.code != "FENCED":
+            except (ApiError, Unanswered) as e:
+                if isinstance(e, ApiError) and e.code == "FENCED":
+                    self._agent.runs.abandon(run, Fenced())
+                    continue
+                if isinstance(e, ApiError) and not key_refused(e):
                     raise
-                self._agent.runs.abandon(run, Fenced())
-            except Unanswered:
-                await _unless(run.aborted, pause(delay))
+                (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not loaded yet: %s", e)
+                await unless(run.aborted, pause(delay))
                 delay = min(2 * delay, RETRY_MAX)
         return None
 
@@ -73,47 +78,67 @@ class Checkpoints:
 
     async def _save_taken(self, run: Run, data: bytes, begun: int) -> Stopped | None:
         """Stores a state that was taken when run.begun was begun. It carries the progress that the run
-        has told so far: a save of the handler that was under way may have told it just now."""
-        async with run.saving:
-            if run.begun != begun:
-                raise _Overtaken
-            return await self._save(run, data, run.percent, run.message, run.reported)
+        has told so far: a save of the handler that was under way may have told it just now.
+
+        A cancellation ends the wait, but no save that has begun: until its outcome is known, nothing else
+        may be saved under its sequence."""
+        await run.saving.acquire()
+        if run.begun != begun:
+            run.saving.release()
+            raise _Overtaken
+
+        async def body() -> Stopped | None:
+            try:
+                return await self._save(run, data, run.percent, run.message, run.reported)
+            finally:
+                run.saving.release()
+
+        return await asyncio.shield(self._agent.beside(body()))
 
     async def _save(
         self, run: Run, data: bytes, percent: float | None, message: str, reported: int
     ) -> Stopped | None:
         """Stores a checkpoint. While its outcome is unknown, the same bytes are sent again under the same
-        sequence. run.saving is held; reported is that of the run when its progress was told."""
+        sequence. run.saving is held; reported is that of the run when its progress was told.
+
+        What is refused in the end may have been stored by a try that was not answered. Then the next
+        state finds other bytes under its sequence, and is saved under the one after that."""
         more = "" if percent is None else f"&progress_percent={percent!r}"
         more += f"&progress_message={_quoted(message)}" if message else ""
-        delay = RETRY_MIN
+        delay, earlier, passed = RETRY_MIN, run.unsettled, False
         while True:
             if (stop := self._may_not_save(run)) is not None:
                 return stop
             # Coordinators refuse checkpoints of a run that has not started.
-            await _unless(run.aborted, run.acknowledged.wait())
+            await unless(run.aborted, run.acknowledged.wait())
             if (stop := self._may_not_save(run)) is not None:
                 return stop
             path = self._path(run, run.sequence + 1, more)
+            run.unsettled = True
             try:
-                answer = await _unless(run.aborted, self._agent.plane.call("PUT", path, line=DATA, body=data))
-            except ApiError as e:
-                if session_over(e):
+                answer = await unless(run.aborted, self._agent.plane.call("PUT", path, line=DATA, body=data))
+                a = {} if answer is None else _outcome(answer)
+            except (ApiError, Unanswered) as e:
+                if isinstance(e, ApiError) and session_over(e):
                     return self._agent.runs.fenced(run, "")
-                raise
-            except Unanswered as e:
-                (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not answered yet: %s", e)
-                await _unless(run.aborted, pause(delay))
+                if isinstance(e, ApiError) and not key_refused(e):
+                    raise
+                (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not saved yet: %s", e)
+                await unless(run.aborted, pause(delay))
                 delay = min(2 * delay, RETRY_MAX)
                 continue
             if answer is None:
                 continue  # the time to save is over
-            a = decoded(answer)
+            # Coordinators that do not compare the bytes answer with already.
+            if earlier and a.get("outcome") in ("already", "illegal"):
+                run.sequence, earlier, passed = run.sequence + 1, False, True
+                continue
             if a.get("outcome") in ("applied", "already"):
-                run.sequence += 1
+                run.sequence, run.unsettled = run.sequence + 1, False
                 _saved(run, percent, reported)
                 return run.cause
             if a.get("outcome") == "illegal":
+                run.sequence -= passed  # so nothing was stored
                 raise ApiError(f"checkpoint {run.sequence + 1} is not possible: {a}", code="INVALID_STATE")
             return self._agent.runs.fenced(run, a.get("status", ""))
 
@@ -128,9 +153,9 @@ class Checkpoints:
         """Begins `take`, unless one is under way."""
         if run.pulling:
             return
+        run.pulling = True
 
         async def take() -> None:
-            run.pulling = True
             try:
                 await self.take(run)
             finally:
@@ -166,6 +191,14 @@ class Checkpoints:
             return False
 
 
+def _outcome(answer: Answer) -> dict[str, Any]:
+    """Returns the answer to a save."""
+    a = decoded(answer)
+    if not isinstance(a.get("outcome"), str) or not a["outcome"]:
+        raise Unanswered("the answer has no outcome")
+    return a
+
+
 def _saved(run: Run, percent: float | None, reported: int) -> None:
     run.resumable = True
     if percent is not None and run.reported == reported:
@@ -173,7 +206,7 @@ def _saved(run: Run, percent: float | None, reported: int) -> None:
     run.pulled_at = max(run.pulled_at, run.percent)
 
 
-async def _unless(event: asyncio.Event, f: Coroutine[Any, Any, T]) -> T | None:
+async def unless(event: asyncio.Event, f: Coroutine[Any, Any, T]) -> T | None:
     """Returns what f returns, or None when the event comes first. Then f is cancelled."""
     work, wait = asyncio.ensure_future(f), asyncio.ensure_future(event.wait())
     try:

@@ -232,6 +232,15 @@ def unanswered(cause: Exception) -> Unavailable:
     return error
 
 
+def of_coordinator(answer: Answer) -> bool:
+    """Reports whether an error is one that a coordinator tells, and not one of something on the way."""
+    try:
+        code = _codec.loads(answer.body)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return isinstance(code, str) and code != ""
+
+
 def refusal(answer: Answer) -> ApiError:
     """Returns the error that an answer is."""
     details: Mapping[str, Any] = {}
@@ -303,12 +312,13 @@ def call(core: Core, request: Request) -> Effects[Answer | EventStream]:
             if route.disconnected:
                 route.disconnected = False
                 log.info("the coordinator at %s answers again", base)
+        else:
+            route.leave(at)  # the next call asks another one, whether or not this one is sent again
         if not outcome.again or (outcome.acted and not request.repeatable):
             return _success(outcome, request)
         pause = pause_after(core, n, outcome.retry_after)
         n += 1
         if outcome.disconnected:
-            route.leave(at)
             failed += 1
             if failed < len(route.bases):
                 continue  # another one may answer now
@@ -390,6 +400,9 @@ class Stream:
         )
         if isinstance(answer, EventStream):
             self._connection = answer
+        elif isinstance(answer, Answer) and answer.status != 204:
+            kind = answer.headers.get("content-type", "")
+            raise Unavailable(f"the answer has the type {kind[:100]!r}: is this a coordinator?", status=answer.status)
         else:
             self._over = True  # 204: nothing comes behind this event
 

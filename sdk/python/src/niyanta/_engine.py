@@ -48,15 +48,12 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._leave, self._hard = asyncio.Event(), asyncio.Event()
         self._fatal: asyncio.Future[None] = self._loop.create_future()
-        self._told = 0
 
-    def leave(self) -> None:
-        """Drains the worker; the second call skips the rest of the drain. May be called in any thread,
-        and by signal handlers."""
-        self._told += 1
-        event = self._leave if self._told == 1 else self._hard
+    def leave(self, times: int) -> None:
+        """Drains the worker, which was told so as many times: the second time skips the rest of the
+        drain. May be called in any thread, by signal handlers, and before `start`."""
         try:
-            self._loop.call_soon_threadsafe(event.set)
+            self._loop.call_soon_threadsafe((self._leave if times == 1 else self._hard).set)
         except RuntimeError:
             pass  # it has ended
 

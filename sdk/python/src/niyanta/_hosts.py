@@ -93,8 +93,11 @@ class _InProcess:
             task = self._make(run, state)
         except Exception as e:
             ended(raised(e, None))
-        else:
+            return
+        try:
             self._start(task, ended)
+        except RuntimeError as e:  # the machine has no thread left: that ends one run, not the worker
+            ended(Ended(error_type="resources", message=f"the run could not be started: {e}"))
 
     def _start(self, task: _Task[Any, Any], ended: Callable[[Ended], None]) -> None:
         raise NotImplementedError

@@ -76,6 +76,11 @@ async def bounded_async(response: httpx.Response, limit: int = 0) -> Answer:
     return _answer(response, body)
 
 
+def is_stream(response: httpx.Response) -> bool:
+    """Reports whether an answer is a stream of events, and not a page of something on the way."""
+    return str(response.headers.get("content-type", "")).startswith("text/event-stream")
+
+
 def lines(response: httpx.Response) -> Iterator[str]:
     """Yields the lines of a stream of events. Only line breaks end one: texts have other separators."""
     left = _Lines()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -25,12 +27,13 @@ from ._deaths import OutOfMemory, died
 from ._handlers import Ended, Handler, raised, run_async, run_sync
 from ._hosts import NoCheckpoint
 from ._limits import Limits
-from ._outbox import RESULT_BYTES, now_text, shortened
-from ._run import Assignment, Line, Run
+from ._outbox import now_text
+from ._results import RESULT_BYTES, shortened
+from ._run import Assignment, Line, Run, clock
 from .errors import RunError
 from .resources import DeviceShare
 from .stops import BY_NAME, Fenced, LeaseLost, Stopped
-from .task import LINE_LIMIT, _Task
+from .task import CHECKPOINT_LIMIT, LINE_LIMIT, _Task
 
 if TYPE_CHECKING:
     from ._agent import Agent
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 # How long a run that is not to save may clean up before its process is killed.
 KILL_AFTER = 2.0
+# How often a process is killed at most that does not end.
+KILL_INTERVAL = 1.0
 # The largest message of such a process, in bytes, and how many checkpoints of it wait at once.
 FRAME_LIMIT, SAVES = 64 << 20, 8
 _LENGTH = struct.Struct(">I")
@@ -52,15 +57,14 @@ class ProcessHost:
         self._limited = limited
         self._agent, self._handler, self._nursery = agent, handler, nursery
         self._writer: asyncio.StreamWriter | None = None
-        self._number = 0
+        self._number, self._killed = 0, 0.0
         self._snapshots: collections.deque[asyncio.Future[bytes]] = collections.deque()
         self._saves = asyncio.Semaphore(SAVES)
 
     async def perform(self, run: Run, state: bytes | None) -> Ended:
         killed, limits = _memory.kills(), Limits.of(run.assignment) if self._limited else Limits()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._number, reaped = self._nursery.fork(theirs, limits.memory_mb)
+        self._number, reaped = self._nursery.fork(theirs, limits.memory_mb)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         ended: Ended | None = None
         try:
@@ -73,8 +77,13 @@ class ProcessHost:
             used = await reaped
         finally:
             self._writer.close()
-            while self._snapshots:
-                self._snapshots.popleft().cancel()
+            for taken in self._snapshots:
+                if not taken.done():
+                    taken.set_exception(NoCheckpoint())
+            self._snapshots.clear()
+        if ended is None and self._nursery.gone:
+            self._agent.runs.stop(run, Stopped("the worker ends"))
+            return Ended(stopped=True)
         if ended is None and (over := used.of_limits(limits)):
             ended = Ended(error_type="resources", message=over)
         if ended is None:
@@ -139,12 +148,7 @@ class ProcessHost:
         future: asyncio.Future[bytes] = self._agent.loop.create_future()
         self._snapshots.append(future)
         self._send({"snapshot": True})
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.cancelled():
-                raise NoCheckpoint from None  # the process has ended
-            raise
+        return await future
 
     def stop(self, cause: Stopped) -> None:
         self._send({"stop": _named(cause)})
@@ -154,7 +158,8 @@ class ProcessHost:
             self._agent.loop.call_later(KILL_AFTER, self.end)
 
     def end(self) -> None:
-        if self._number:
+        if self._number and clock() >= self._killed + KILL_INTERVAL:
+            self._killed = clock()
             self._nursery.kill(self._number)
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -203,8 +208,12 @@ def child(channel: socket.socket, handlers: dict[str, Handler]) -> NoReturn:
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A SIGTERM for all processes of a service is for the worker, which has this one save and stop. A
+        # handler of signals, unlike SIG_IGN, is not passed on to programs; what is forked is told.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+        multiprocessing.current_process().daemon = False  # it may have processes, which end with its group
         _Child(channel, handlers).run()
         status = 0
     except BaseException:
@@ -259,7 +268,12 @@ class _Child:
     async def _run_async(self, handler: Handler) -> Ended:
         assert self._task is not None
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(run_async(handler, self._task))
-        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(task.cancel)
+
+        self._cancel = cancel
         if self._cause is not None:
             task.cancel()
         try:
@@ -301,7 +315,11 @@ class _Child:
             self._task.checkpoint_wanted = True
         else:
             try:
-                answer["data"] = _codec.dumps(taken()).decode()
+                data = _codec.dumps(taken())
+                if len(data) <= CHECKPOINT_LIMIT:
+                    answer["data"] = data.decode()
+                else:  # what is larger than a message would end the run
+                    answer["error"] = f"a checkpoint is at most {CHECKPOINT_LIMIT} bytes, this one has {len(data)}"
             except Exception as e:
                 answer["error"] = repr(e)
         self._send(answer)

@@ -120,9 +120,7 @@ class Watch:
         found = []
         for group, pids in members.items():
             limit = self.limits[group] << 20
-            used = sum(map(_resident, pids))
-            if used > limit:  # pages that processes share were counted for each
-                used = _proportional(pids, used)
+            used = _used(pids, limit)
             self.peaks[group] = max(self.peaks.get(group, 0), used)
             if used > limit and group not in self.over:
                 self.over[group] = (
@@ -131,6 +129,11 @@ class Watch:
                 found.append(group)
         self._next = time.monotonic() + max(_WATCH_INTERVAL, _WATCH_SHARE * (time.monotonic() - began))
         return found
+
+    def pass_over(self) -> list[int]:
+        """Puts a look off that has failed."""
+        self._next = time.monotonic() + _WATCH_INTERVAL
+        return []
 
     def forget(self, group: int) -> tuple[str, int]:
         """Returns how a group went over its limit, and the most memory that was seen, in bytes."""
@@ -149,25 +152,55 @@ def _groups() -> Iterable[tuple[int, int]]:
                 continue  # it has ended
 
 
-def _resident(pid: int) -> int:
-    """Returns how much memory a process has that is no file's, in bytes."""
+def _used(pids: list[int], limit: int) -> int:
+    """Returns how much memory processes use that is no file's, in bytes, exactly if it may be over the limit."""
+    occupied = [_occupies(pid) for pid in pids]
+    own, shared = sum(o for o, _ in occupied), sum(s for _, s in occupied)
+    # What is written into an anonymous file belongs to no process until it is mapped. So it is either
+    # among what is shared, or not seen there.
+    files = _unmapped(pids)
+    used = own + max(shared, files)
+    if used <= limit:
+        return used
+    try:  # pages that processes share were counted for each
+        own = sum(_kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:",)) for pid in pids) << 10
+        shared = sum(_kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Shmem:",)) for pid in pids) << 10
+    except PermissionError:
+        return used
+    return own + max(shared, files) or used
+
+
+def _occupies(pid: int) -> tuple[int, int]:
+    """Returns the memory of a process in bytes: its own, and what it may share and is no file's."""
     try:
+        own = _kilobytes(f"/proc/{pid}/status", ("RssAnon:",)) << 10
+        if own:
+            return own, _kilobytes(f"/proc/{pid}/status", ("RssShmem:",)) << 10
+        # A kernel that does not tell them apart: what is shared is among the pages of files here.
         with open(f"/proc/{pid}/statm", "rb") as f:
             fields = f.read().split()
-        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE"), 0
     except (OSError, IndexError, ValueError):
-        return 0
+        return 0, 0
 
 
-def _proportional(pids: list[int], otherwise: int) -> int:
-    """Returns how much memory processes use, in bytes. What several share counts in part for each."""
-    found = 0
+def _unmapped(pids: list[int]) -> int:
+    """Returns how much memory there is in anonymous files that processes hold open, in bytes."""
+    found: dict[int, int] = {}
     for pid in pids:
         try:
-            found += _kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) << 10
-        except PermissionError:
-            return otherwise
-    return found or otherwise
+            names = os.listdir(f"/proc/{pid}/fd")
+        except OSError:  # it has ended, or does not let this process look
+            continue
+        for name in names:
+            try:
+                path = f"/proc/{pid}/fd/{name}"
+                if os.readlink(path).startswith("/memfd:"):
+                    info = os.stat(path)
+                    found[info.st_ino] = info.st_blocks * 512
+            except OSError:
+                continue
+    return sum(found.values())
 
 
 def _kilobytes(path: str, names: tuple[str, ...]) -> int:

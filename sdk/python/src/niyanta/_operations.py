@@ -262,6 +262,8 @@ def checkpoint_data(core: Core, workload_id: str, sequence: int) -> Effects[byte
     path = f"/v1/workloads/{segment(workload_id)}/checkpoints/{sequence}"
     answer = yield from call(core, Request(method="GET", path=path, query=(("data", "true"),)))
     assert isinstance(answer, Answer)
+    if (kind := answer.headers.get("content-type", "")) != "application/octet-stream":
+        raise Unavailable(f"the answer has the type {kind[:100]!r}: is this a coordinator?", status=answer.status)
     return answer.body
 
 

@@ -8,7 +8,6 @@ run go with its outcome.
 
 from __future__ import annotations
 
-import base64
 import itertools
 import uuid
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from . import _codec
 from ._core import Answer
 from ._handlers import MESSAGE_LIMIT
 from ._plane import Unanswered, decoded, log, session_over
+from ._results import RESULT_BYTES, RESULT_LEFT, halved, shortened
 from ._run import REPORTING, Line, Run, Session, clock
 from .errors import ApiError
 from .stops import LeaseLost
@@ -39,8 +39,6 @@ OUTCOME_DELAY = 5.0
 PROGRESS_INTERVAL = 1.0
 # Beyond this many reports no declines are added: assignments that do not start are taken back.
 LIMIT = 20_000
-# A result above the first size is cut to the second; the API keeps 1 MiB of it.
-RESULT_BYTES, RESULT_KEPT = 8 << 20, 512 << 10
 
 ENDS = frozenset(("complete", "fail", "paused", "release", "decline"))
 
@@ -304,6 +302,11 @@ class Outbox:
         first, rest = batch[:half], batch[half:]
         if len(batch) == 1:
             report = batch[0]
+            if error.status == 413 and len(report.lines) < 2 and len(report.result or b"") > RESULT_LEFT:
+                assert report.result is not None
+                report.result = halved(report.result)
+                log.warning("the result of %s is cut: %s", report.message["workload_id"], error)
+                return await self._send(session, batch)
             if error.status != 413 or len(report.lines) < 2 or report.run is None:
                 log.error("report %s of %s is refused: %s", report.event, report.message["workload_id"], error)
                 self._refused(report, str(error))
@@ -377,17 +380,14 @@ class Outbox:
 
 def _answers(answer: Answer, count: int) -> list[dict[str, Any]]:
     answers = decoded(answer).get("answers")
-    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(a, dict) for a in answers):
+    if not isinstance(answers, list) or len(answers) != count or not all(_settled(a) for a in answers):
         raise Unanswered(f"{count} reports were not all answered")
     return answers
 
 
-def shortened(result: bytes) -> bytes:
-    """Returns what stands for a result that is too large."""
-    return _codec.dumps({
-        "encoding": "base64", "content_type": "application/json", "reason": "too_large", "size": len(result),
-        "truncated": True, "data": base64.b64encode(result[:RESULT_KEPT]).decode(),
-    })
+def _settled(answer: Any) -> bool:
+    """Reports whether an answer says what has become of a report."""
+    return isinstance(answer, dict) and isinstance(answer.get("outcome"), str) and answer["outcome"] != ""
 
 
 def now_text() -> str:

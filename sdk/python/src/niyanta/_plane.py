@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from . import _codec
-from ._core import Answer, check_key, parse_urls, refusal
+from ._core import Answer, check_key, of_coordinator, parse_urls, refusal
 from ._http import AnswerTooLarge, async_client, bounded_async, headers
 from .errors import ApiError
 from .tls import TLSFiles
@@ -142,8 +142,14 @@ async def _chunks(body: bytes | None) -> AsyncIterator[bytes]:
 
 
 def _elsewhere(answer: Answer) -> bool:
-    """Reports whether another coordinator may do better."""
-    return answer.status in (408, 429) or answer.status >= 500 or 300 <= answer.status < 400
+    """Reports whether another coordinator may do better, or this one later.
+
+    What something on the way answers says nothing of what was asked for: that its page is not found does
+    not mean that no checkpoint is left. But what is too large on the way stays so.
+    """
+    if answer.status in (408, 429) or answer.status >= 500 or 300 <= answer.status < 400:
+        return True
+    return answer.status >= 400 and answer.status != 413 and not of_coordinator(answer)
 
 
 class Plane:
@@ -238,6 +244,7 @@ class Plane:
                 continue
             self._polls_failed = 0
             c.succeed()
+            # Without an error for an answer that has none, the next poll would follow at once.
             return commands(decoded(_checked(answer)))
         raise failure
 
@@ -334,7 +341,7 @@ def commands(answer: dict[str, Any]) -> list[Any]:
     Python reads no integer of thousands of digits. Whoever submits one must not keep the worker from
     the commands beside it: the run fails, and nothing else.
     """
-    given = answer.get("commands") or []
+    given = answer.get("commands")
     if not isinstance(given, list):
         raise Unanswered("the answer's commands are no list")
     for c in given:
@@ -362,6 +369,12 @@ def _checked(answer: Answer) -> Answer:
     if 200 <= answer.status < 300:
         return answer
     raise refusal(answer)
+
+
+def key_refused(error: ApiError) -> bool:
+    """Reports whether an error says that the worker's key is refused. That is no failure of a run, and if
+    heartbeats are refused, too, the lease ends it."""
+    return error.code in ("UNAUTHORIZED", "FORBIDDEN")
 
 
 def session_over(error: ApiError) -> bool:

@@ -147,6 +147,8 @@ class Run:
     #: How many saves its handler has begun, and how often it has told its progress.
     begun: int = 0
     reported: int = 0
+    #: A checkpoint was sent under the next sequence, and it is not known whether it is stored.
+    unsettled: bool = False
     #: Progress that is not reported yet.
     progress: tuple[float, str] | None = None
     progress_at: float = 0

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ._checkpoints import unless
 from ._handlers import Ended, Handler
 from ._holding import Holding
 from ._outbox import now_text
@@ -90,12 +91,14 @@ class Runs:
             session, a, clock(), self._agent.config.host(self._agent, handler), sequence=a.checkpoint_sequence,
             resumable=a.checkpoint_sequence > 0,
         )
+        if a.timeout_ms > 0:  # to load the checkpoint counts, too
+            run.deadline = run.accepted + a.timeout_ms / 1000
         self.holding.take(a.resources, a.devices)
         self._active.add(a.key)
         self._held[a.key] = self._newest[a.workload_id] = run
         self._agent.outbox.post(run, "start")
         begin = getattr(run.host, "begin", None)
-        if begin is None or run.sequence > 0 or a.unreadable:
+        if begin is None or a.generation > 1 or run.sequence > 0 or a.unreadable:
             self._agent.spawn(self._execute(run))
         else:  # nothing has to be awaited before
             self._running(run)
@@ -129,7 +132,10 @@ class Runs:
 
     async def _perform(self, run: Run) -> Ended:
         state: bytes | None = None
-        if run.sequence > 0:
+        if run.assignment.generation > 1:
+            # Its code may have ended the worker before: the next death counts only if the start is known.
+            await unless(run.aborted, run.acknowledged.wait())
+        if run.sequence > 0 and run.cause is None:
             state = await self._agent.checkpoints.restore(run)
         if run.cause is not None or not run.session.holds():
             return Ended(stopped=True)
@@ -143,8 +149,6 @@ class Runs:
         if run.state == STARTING:
             run.state = RUNNING
         a = run.assignment
-        if a.timeout_ms > 0:
-            run.deadline = run.accepted + a.timeout_ms / 1000
         if a.checkpoint_interval_ms > 0:
             run.next_pull = clock() + a.checkpoint_interval_ms / 1000
         run.percent = run.pulled_at = a.progress_percent
@@ -269,7 +273,9 @@ def _outcome(run: Run, ended: Ended) -> tuple[str, bytes | None, dict[str, Any]]
             message += f": {ended.message}"
         return "fail", None, {"failure": {"type": "timeout", "message": message}}
     if ended.stopped:
-        match run.cause:
+        # A worker that ends, however soon, is no failure of its runs; what they were asked for before counts.
+        ends = type(run.cause) in (Stopped, Draining)
+        match run.halting or Draining() if ends else run.cause:
             case Paused():
                 return "paused", None, {}
             case Preempted():

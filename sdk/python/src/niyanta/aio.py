@@ -83,7 +83,7 @@ class _Driver:
         )
         try:
             response = await self.http.send(request, stream=True)
-            if r.stream and response.status_code == 200:
+            if r.stream and response.status_code == 200 and _http.is_stream(response):
                 # Each read counts anew: a comment comes at least every 15 s.
                 request.extensions["timeout"]["read"] = STREAM_SILENCE
                 return _Stream(response)

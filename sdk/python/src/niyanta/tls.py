@@ -6,8 +6,10 @@ import logging
 import os
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger("niyanta.tls")
 
@@ -57,13 +59,39 @@ class TLSFiles:
         return [Path(path).read_bytes() for path in (self.ca, self.cert, self.key) if path]
 
 
+class _Following(ssl.SSLContext):
+    """Makes each connection with the context of the files as they are now. A context only adds
+    authorities: to trust one no more takes another context."""
+
+    now: ssl.SSLContext
+    _alpn: tuple[str, ...] = ()
+
+    def follow(self, context: ssl.SSLContext) -> None:
+        """Has the connections that follow use another context."""
+        if self._alpn:
+            context.set_alpn_protocols(self._alpn)
+        self.now = context
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        self._alpn = tuple(alpn_protocols)
+        self.now.set_alpn_protocols(self._alpn)
+
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        return self.now.wrap_socket(*arguments, **named)
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        return self.now.wrap_bio(*arguments, **named)
+
+
 class Certificates:
     """A context that follows its files. `look` before a request has it use new ones."""
 
     def __init__(self, files: TLSFiles) -> None:
         self._files = files
         self._seen = files.content()
-        self.context = files.context()
+        self._following = _Following(ssl.PROTOCOL_TLS_CLIENT)
+        self._following.follow(files.context())
+        self.context: ssl.SSLContext = self._following
         self._checked = time.monotonic()
 
     def look(self, *_: object) -> None:
@@ -77,8 +105,7 @@ class Certificates:
             if content == self._seen:
                 return
             self._seen = content
-            self._files.context()  # a context that took half of the files would be of no use
-            self._files.load(self.context)
+            self._following.follow(self._files.context())
         except (OSError, ValueError) as error:  # SSLError is an OSError
             log.warning("the new certificates cannot be used, the earlier ones stay in use: %s", error)
 

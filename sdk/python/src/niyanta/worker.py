@@ -7,8 +7,10 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -28,7 +30,7 @@ from ._nursery import Nursery
 from ._isolated import ProcessHost
 from ._operations import seconds
 from ._plane import Plane
-from ._supervision import Supervision
+from ._supervision import VARIABLE, Supervision
 from .resources import WorkerResources
 from .task import SyncTask, Task
 from .tls import TLSFiles
@@ -42,6 +44,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 log = logging.getLogger("niyanta.worker")
+
+# How long the program has for its end after the worker's own, in seconds.
+_END_TIMEOUT = 2.0
+# How long after the first SIGTERM of a supervised worker another one is the same, in seconds.
+_SAME_SIGNAL = 1.0
 
 
 class _Register:
@@ -95,6 +102,7 @@ class Worker:
         self._capture_logging, self._limited = capture_logging, hold_limits
         self._handlers: dict[str, Handler] = {}
         self._engine: Engine | None = None
+        self._runs, self._stops = False, 0
         self._control: threading.Thread | None = None
         self._failure: BaseException | None = None
 
@@ -138,9 +146,10 @@ class Worker:
 
     def stop(self) -> None:
         """Drains the worker: every run may save and is given back. The second call skips the rest. May
-        be called in any thread."""
+        be called in any thread. One that does not run yet ends as soon as it does."""
+        self._stops += 1  # before the look: the worker counts once it has an engine
         if self._engine is not None:
-            self._engine.leave()
+            self._engine.leave(self._stops)
 
     async def run(self) -> None:
         """Works until `stop` is called or this is cancelled, then drains.
@@ -150,12 +159,32 @@ class Worker:
         """
         if not self._handlers:
             raise ValueError("a worker needs at least one workload type")
-        if self._engine is not None:
+        if self._runs:
             raise RuntimeError("the worker runs already")
-        loop = asyncio.get_running_loop()
+        self._runs, self._control = True, None
         isolated = {k: h for k, h in self._handlers.items() if h.isolate}
         level = logging.getLogger().level if self._capture_logging else None
-        nursery = await asyncio.to_thread(Nursery, isolated, level) if isolated else None
+        nursery: Nursery | None = None
+        try:
+            if isolated and not self._stops:
+                try:
+                    nursery = await asyncio.to_thread(Nursery, isolated, level)
+                except Exception:
+                    if not self._stops:  # the same signal may have ended it
+                        raise
+            # nvidia-smi may take seconds.
+            if (resources := self._resources) is None and not self._stops:
+                resources = await asyncio.to_thread(_hardware.offer, os.environ)
+            if not self._stops:
+                await self._work(resources or WorkerResources(), nursery)
+        finally:
+            self._runs, self._stops, self._engine = False, 0, None
+            if nursery is not None:
+                nursery.close()
+
+    async def _work(self, resources: WorkerResources, nursery: Nursery | None) -> None:
+        """Works as `run` does, when everything is prepared."""
+        loop = asyncio.get_running_loop()
         mailbox = Mailbox(loop)
 
         def host(agent: Agent, handler: Handler) -> Host:
@@ -171,9 +200,6 @@ class Worker:
                 nursery.attach(agent, fail)
 
         life = Supervision.take()
-        # nvidia-smi may take seconds.
-        if (resources := self._resources) is None:
-            resources = await asyncio.to_thread(_hardware.offer, os.environ)
         config = Config(
             worker_id=self.worker_id, slots=self.slots, handlers=self._handlers, host=host, resources=resources,
             tags=self._tags, version=self._version, take_over=self._take_over,
@@ -197,19 +223,36 @@ class Worker:
             logging.getLogger().addHandler(logs)
         try:
             self._control = self._engine.start(ended)
+            if self._stops:  # meanwhile
+                self._engine.leave(self._stops)
             if life is not None:
                 life.begin(self._url, self._key, self._tls, self.stop)
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError:
-                self._engine.leave()
+                self.stop()
                 await asyncio.wait([done])
                 raise
         finally:
             logging.getLogger().removeHandler(logs)
-            self._engine = None
-            if nursery is not None:
-                nursery.close()
+
+    async def _run_woken(self) -> None:
+        """Does what `run` does, in an event loop that every signal wakes: one that arrives in another
+        thread, or just before the loop waits, would be handled only at the next event."""
+        if sys.platform == "win32":
+            return await self.run()
+        loop = asyncio.get_running_loop()
+        wake, waker = socket.socketpair()
+        with wake, waker:
+            for end in (wake, waker):
+                end.setblocking(False)
+            loop.add_reader(wake, wake.recv, 4096)
+            before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            try:
+                await self.run()
+            finally:
+                signal.set_wakeup_fd(before)
+                loop.remove_reader(wake)
 
     def main(self) -> None:
         """Works until SIGTERM or SIGINT, then drains and ends the process.
@@ -218,26 +261,40 @@ class Worker:
         something went wrong.
         """
         over, watched = threading.Event(), threading.Event()
+        supervised, first = VARIABLE in os.environ, 0.0
 
-        def told(*_: object) -> None:
+        def told(number: int, _: object) -> None:
+            nonlocal first
+            # A SIGTERM for all processes of a service comes from the supervisor, too.
+            if supervised and number == signal.SIGTERM:
+                now = time.monotonic()
+                first = first or now
+                if first < now < first + _SAME_SIGNAL:
+                    return
             self.stop()
             if not watched.is_set():
                 watched.set()
                 threading.Thread(target=watch, daemon=True).start()
 
         def watch() -> None:
-            # A coroutine that never pauses keeps the event loop from noticing the end.
+            # While it starts it has no control thread, and a second signal ends it.
+            while self._control is None and self._stops < 2 and not over.wait(0.05):
+                pass
+            what = "the event loop is blocked"
             if self._control is not None:
                 self._control.join()
-            if not over.wait(2):
+            elif self._stops > 1:
+                what = "it has not started yet"
+            # A coroutine that never pauses keeps the event loop from noticing the end.
+            if not over.wait(_END_TIMEOUT):
                 why = f"{self._failure}; " if self._failure else ""
-                print(f"niyanta: {why}the event loop is blocked, the process ends", file=sys.stderr, flush=True)
+                print(f"niyanta: {why}{what}, the process ends", file=sys.stderr, flush=True)
                 os._exit(1)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, told)
         try:
-            asyncio.run(self.run())
+            asyncio.run(self._run_woken())
         except Exception as e:
             print(f"niyanta: {e}", file=sys.stderr)
             sys.exit(1)
