@@ -54,7 +54,9 @@ const (
 	typeReply     = "reply"
 	typeWake      = "coordinator.wake"
 	typeUpdates   = "workload.updates"
-	typeCommands  = "worker.commands"
+	// typeFollows says that a process follows updates. It goes where wakes go.
+	typeFollows  = "coordinator.follows"
+	typeCommands = "worker.commands"
 	// typeFetch tells a worker that a command waits for it that is too large for the bus.
 	typeFetch = "worker.fetch"
 )

@@ -33,7 +33,8 @@ type Hints struct {
 	// and not a mutex, because that waits for the bus: a caller that waits for its turn must hear
 	// the end of its context, and updates must not wait at all.
 	subscribing chan struct{}
-	following   atomic.Bool // the shared subscription is made
+	subscribed  atomic.Bool // the shared subscription is made
+	following   following
 }
 
 var (
@@ -44,7 +45,10 @@ var (
 // NewHints returns hints over a bus. local carries those of this process to its own listeners.
 func NewHints(bus ports.Bus, local LocalHints, p Party, o ports.Observer, log *slog.Logger) *Hints {
 	p.origin = p.IDs.New("origin_")
-	return &Hints{local: local, bus: bus, party: p, observer: o, log: log, subscribing: make(chan struct{}, 1)}
+	return &Hints{
+		local: local, bus: bus, party: p, observer: o, log: log, subscribing: make(chan struct{}, 1),
+		following: following{clock: p.Clock},
+	}
 }
 
 // send publishes a message, and reports whether it is too large. A message that cannot be sent is
@@ -101,9 +105,12 @@ func (h *Hints) Wake(ctx context.Context, reason string) {
 	h.send(ctx, h.party.wake(), typeWake, wakeMessage{reason})
 }
 
-// Updated implements ports.Notifier.
+// Updated implements ports.Notifier. Other processes get the updates while one of them follows some.
 func (h *Hints) Updated(ctx context.Context, us ...ports.Update) {
 	h.local.Updated(ctx, us...)
+	if !h.following.elsewhere() {
+		return
+	}
 	for part := range slices.Chunk(us, chunk) {
 		h.send(ctx, h.party.updates(), typeUpdates, part)
 	}
@@ -134,7 +141,11 @@ func (h *Hints) Wakes(ctx context.Context, f func(reason string)) (ports.Subscri
 		return nil, err
 	}
 	remote, err := subscribe(ctx, h, h.party.wake(), func(m wakeMessage) { one(m.Reason) })
-	return both(local, remote, err)
+	if err != nil {
+		return both(local, remote, err)
+	}
+	h.following.hears(true)
+	return ending{pair{local, remote}, func() { h.following.hears(false) }, new(sync.Once)}, nil
 }
 
 // inTurn returns f, called by one caller at a time.
@@ -167,12 +178,17 @@ func (h *Hints) Updates(ctx context.Context, f ports.Followed, handle func(ports
 	if err := h.follow(ctx); err != nil {
 		return nil, err
 	}
-	return h.local.Updates(ctx, f, handle)
+	sub, err := h.local.Updates(ctx, f, handle)
+	if err != nil {
+		return nil, err
+	}
+	h.following.add(h.beat(ctx))
+	return ending{sub, h.following.remove, new(sync.Once)}, nil
 }
 
 // follow makes the subscription that all followers share, once.
 func (h *Hints) follow(ctx context.Context) error {
-	if h.following.Load() {
+	if h.subscribed.Load() {
 		return nil
 	}
 	select {
@@ -181,14 +197,14 @@ func (h *Hints) follow(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if h.following.Load() {
+	if h.subscribed.Load() {
 		return nil
 	}
 	_, err := subscribe(ctx, h, h.party.updates(), func(us []ports.Update) {
 		h.local.Updated(context.WithoutCancel(ctx), us...)
 	})
 	if err == nil {
-		h.following.Store(true)
+		h.subscribed.Store(true)
 	}
 	return err
 }
@@ -200,6 +216,10 @@ func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) 
 		var p P
 		if err == nil && (e.Origin == h.party.origin || e.Type == typeFetch) {
 			return nil // this process has heard it, or it is for workers
+		}
+		if err == nil && e.Type == typeFollows {
+			h.following.another()
+			return nil
 		}
 		if err == nil {
 			err = json.Unmarshal(e.Payload, &p)

@@ -44,6 +44,8 @@ func (b *stubBus) Subscribe(_ context.Context, subject, _ string, h ports.Handle
 	return stubSubscription{}, nil
 }
 
+func (*stubBus) Publish(context.Context, string, []byte) error { return nil }
+
 type stubSubscription struct{}
 
 func (stubSubscription) Close() error { return nil }
