@@ -14,6 +14,8 @@ const (
 	// silenceLimit is how long nothing may be heard of another process before it counts as not
 	// following.
 	silenceLimit = 3 * beatInterval
+	// startLimit is after what time a process that hears the others has heard all that follow.
+	startLimit = beatInterval + time.Second
 )
 
 // following keeps whether this process follows updates, and whether another one does. Updates go
@@ -35,7 +37,7 @@ func (f *following) elsewhere() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.clock.Now()
-	return f.since.IsZero() || now.Sub(f.since) < silenceLimit || now.Sub(f.heard) < silenceLimit
+	return f.since.IsZero() || now.Sub(f.since) < startLimit || now.Sub(f.heard) < silenceLimit
 }
 
 // hears notes whether this process hears the others from now on.

@@ -89,7 +89,7 @@ func TestUpdated_WhileNobodyFollowsElsewhere_IsNotSent(t *testing.T) {
 		}
 		a.Updated(t.Context(), ports.Update{WorkloadID: "wl_1"})
 		assert.Equal(t, 1, bus.sent(typeUpdates), "a process that has just begun may have missed who follows")
-		time.Sleep(silenceLimit)
+		time.Sleep(startLimit)
 		a.Updated(t.Context(), ports.Update{WorkloadID: "wl_2"})
 		assert.Equal(t, 1, bus.sent(typeUpdates), "its own followers are not elsewhere")
 
@@ -132,12 +132,12 @@ func TestUpdated_InAProcessThatHearsNoOthers_IsAlwaysSent(t *testing.T) {
 		bus := &sharedBus{handlers: map[string][]ports.Handler{}}
 		p := Party{ID: "a", Clock: runningClock{}, IDs: namedIDs{name: "a"}}
 		h := NewHints(bus, contracttests.NewLocalHints(), p, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
-		time.Sleep(2 * silenceLimit)
+		time.Sleep(startLimit)
 		h.Updated(t.Context(), ports.Update{WorkloadID: "wl_1"})
 		assert.Equal(t, 1, bus.sent(typeUpdates))
 		wakes, err := h.Wakes(t.Context(), func(string) {})
 		require.NoError(t, err)
-		time.Sleep(2 * silenceLimit)
+		time.Sleep(startLimit)
 		h.Updated(t.Context(), ports.Update{WorkloadID: "wl_1"})
 		assert.Equal(t, 1, bus.sent(typeUpdates))
 		require.NoError(t, wakes.Close())
