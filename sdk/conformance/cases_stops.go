@@ -28,6 +28,17 @@ func checkpointCases() []Case {
 				s.await(soon, "the save is not repeated", func() bool { return len(s.sent(onSave)) >= 3 })
 				s.completed(w)
 			}},
+		{Name: "settles a save before a pause", Level: Must,
+			Rule: "A pause saves no other bytes under the sequence of a save without an answer: that is repeated first.",
+			play: func(s *script) {
+				s.begin()
+				w := s.running(countInput{To: 1_000_000, StepMS: 100})
+				s.locked(func() { s.fault = doing(lost, 3, is(onSave)) })
+				s.send(s.about("workload.checkpoint", w))
+				s.await(soon, "no checkpoint is saved", func() bool { return len(s.sent(onSave)) > 0 })
+				s.send(s.about("workload.pause", w))
+				s.await(3*soon, "the run is not paused", func() bool { return w.last == "paused" })
+			}},
 		{Name: "saves when asked", Level: Must,
 			Rule: "workload.checkpoint makes a run save, and go on.", play: func(s *script) {
 				s.begin()

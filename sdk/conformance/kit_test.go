@@ -73,6 +73,12 @@ func TestTry_OfAWorkerWithAMistake_NamesTheRule(t *testing.T) {
 			"repeats a start without an answer"},
 		{"a checkpoint is sent again with other bytes", "data=json.dumps(state).encode(), timeout=30)",
 			"data=os.urandom(8), timeout=30)", "continues from a checkpoint"},
+		{"a save without an answer is given up", `run.save(state, round(100 * state["at"] / to, 1))`, `try:
+                call("PUT", run.path(run.sequence + 1), data=json.dumps(state).encode(), timeout=30)
+                run.sequence += 1
+                run.wanted.clear()
+            except OSError:
+                pass`, "settles a save before a pause"},
 		{"checkpoints skip a number", "self.sequence += 1\n", "self.sequence += 2\n", "saves checkpoints in sequence"},
 		{"an older state follows a newer one", "data=json.dumps(state).encode(), timeout=30)",
 			`data=json.dumps({**state, "at": state["at"] - 20 * (self.sequence % 2)}).encode(), timeout=30)`,

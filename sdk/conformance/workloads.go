@@ -104,7 +104,7 @@ func (w *workload) save(generation, sequence int64, data []byte, at time.Time) (
 		return fenced, ""
 	case sequence == w.sequence && w.saved[sequence] != nil:
 		if !bytes.Equal(w.saved[sequence], data) {
-			return already, fmt.Sprintf("checkpoint %d was sent again with other bytes", sequence)
+			return illegal, fmt.Sprintf("checkpoint %d was sent again with other bytes", sequence)
 		}
 		return already, ""
 	case w.stage == scheduled:
