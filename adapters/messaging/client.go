@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -132,18 +131,23 @@ func unanswered(message string, cause error) error {
 
 // answer reads a reply.
 func answer[R any](reply []byte) (R, error) {
-	var out R
+	var none R
 	e, err := decode(reply)
 	if err != nil {
-		return out, &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: err}
+		return none, unreadable(err)
 	}
-	if e.Error != nil {
-		return out, &domain.Error{Code: e.Error.Code, Message: e.Error.Message, Details: e.Error.Details}
-	}
-	if err := json.Unmarshal(e.Payload, &out); err != nil {
-		return out, &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: err}
+	out, err := open[R](&e)
+	switch {
+	case e.Error != nil:
+		return none, &domain.Error{Code: e.Error.Code, Message: e.Error.Message, Details: e.Error.Details}
+	case err != nil:
+		return none, unreadable(err)
 	}
 	return out, nil
+}
+
+func unreadable(cause error) error {
+	return &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: cause}
 }
 
 // Register implements ports.ControlPlane. It subscribes to the commands before the first one can be
@@ -210,8 +214,10 @@ func (c *Client) receive(data []byte) {
 		return
 	}
 	var cs []ports.Command
-	if e.Type == typeCommands && json.Unmarshal(e.Payload, &cs) != nil {
-		return
+	if e.Type == typeCommands {
+		if cs, err = open[[]ports.Command](&e); err != nil {
+			return
+		}
 	}
 	c.mu.Lock()
 	c.fetch = c.fetch || e.Type == typeFetch
@@ -274,15 +280,9 @@ func (c *Client) take(session domain.SessionID) (mine []ports.Command, fetch boo
 	return mine, fetch
 }
 
-// reportsMessage is the payload of a batch of reports.
-type reportsMessage struct {
-	ports.SessionRef
-	Reports []ports.Report `json:"reports"`
-}
-
 // Report implements ports.ControlPlane.
 func (v view) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
-	return ask[[]ports.ReportAnswer](ctx, v, v.party.events(), typeReports, reportsMessage{s, reports})
+	return ask[[]ports.ReportAnswer](ctx, v, v.party.events(), typeReports, plainly(s, reports))
 }
 
 type saveMessage struct {

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +32,9 @@ type Envelope struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// Error is set in replies that refuse.
 	Error *Refusal `json:"error,omitempty"`
+
+	// whole is the message, if Payload is all that follows its name in it: see head.
+	whole []byte
 }
 
 // Refusal is an error on its way.
@@ -88,18 +90,6 @@ func (p Party) encodeReply(messageType, correlation string, payload any, refusal
 		return nil, fmt.Errorf("encode %s: %w", messageType, err)
 	}
 	return data, nil
-}
-
-// decode reads a message. Its payload is read by who knows the type.
-func decode(data []byte) (Envelope, error) {
-	var e Envelope
-	if err := json.Unmarshal(data, &e); err != nil {
-		return e, fmt.Errorf("message is not an envelope: %w", err)
-	}
-	if e.Type == "" || e.Version < 1 {
-		return e, errors.New("message has no type or version")
-	}
-	return e, nil
 }
 
 func (p Party) events() string { return p.Prefix + "coordinator.events" }

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -222,7 +221,7 @@ func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) 
 			return nil
 		}
 		if err == nil {
-			err = json.Unmarshal(e.Payload, &p)
+			p, err = open[P](&e)
 		}
 		if err != nil {
 			h.observer.Count("bus_message_bad", 1)

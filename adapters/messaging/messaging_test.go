@@ -191,17 +191,6 @@ func TestCommand_WithoutItsAssignment_HasTheWorkerFetchIt(t *testing.T) {
 	require.Equal(t, []string{typeCommands, typeCommands, typeFetch}, bus.types)
 }
 
-func FuzzEnvelope(f *testing.F) {
-	f.Add([]byte(register))
-	f.Add([]byte(`{"type":"x","version":1,"unknown":{"a":"b"},"payload":null}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := decode(data)
-		if err == nil && (e.Type == "" || e.Version < 1) {
-			t.Fatalf("accepted %q", data)
-		}
-	})
-}
-
 // quietBus answers requests as its test says.
 type quietBus struct {
 	stubBus

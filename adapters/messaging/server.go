@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 
@@ -102,7 +101,9 @@ func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
 	case typeHeartbeat:
 		return call(s, e, func(h ports.Heartbeat) (any, error) { return s.plane.Heartbeat(ctx, h) })
 	case typeReports:
-		return call(s, e, func(r reportsMessage) (any, error) { return s.plane.Report(ctx, r.SessionRef, r.Reports) })
+		return opened(s, e, openReports, func(r reportsMessage) (any, error) {
+			return s.plane.Report(ctx, r.SessionRef, r.Reports)
+		})
 	case typeSave:
 		return call(s, e, func(c saveMessage) (any, error) {
 			return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload)
@@ -118,8 +119,13 @@ func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
 }
 
 func call[P any](s *Server, e Envelope, f func(P) (any, error)) (any, error) {
-	var p P
-	if err := json.Unmarshal(e.Payload, &p); err != nil {
+	return opened(s, e, open[P], f)
+}
+
+// opened calls f with what read reads of a message.
+func opened[P any](s *Server, e Envelope, read func(*Envelope) (P, error), f func(P) (any, error)) (any, error) {
+	p, err := read(&e)
+	if err != nil {
 		s.observer.Count("bus_message_bad", 1)
 		s.log.Warn("bad message dropped", "type", e.Type, "sender_id", e.SenderID, "error", err)
 		return nil, domain.Invalid("payload", "is not what %s carries: %v", e.Type, err)
