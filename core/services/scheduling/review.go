@@ -31,12 +31,19 @@ func (s *Service) review(
 	return s.mark(ctx, epoch, v, passedOver[domain.ObstacleUnplaceable])
 }
 
+// mark is the audited reason why a workload of a generation cannot be placed.
+type mark struct {
+	generation int64
+	reason     string
+}
+
 // mark writes into the status and the audit trail of the first workloads of these lanes why no
-// worker can run them. Each reason is written once. A workload behind them is marked when it
-// becomes one of the first.
+// worker can run them. Each reason is written once for each time that the workload waits. A workload
+// behind them is marked when it becomes one of the first, and what is more than a batch with the
+// next review.
 func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain.LaneHeads) error {
 	before := s.marked
-	s.marked = map[domain.WorkloadID]string{}
+	s.marked = map[domain.WorkloadID]mark{}
 	if len(lanes) == 0 {
 		return nil
 	}
@@ -48,13 +55,17 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 			if n == minHeads || v.Now.Sub(h.QueueAt) < unplaceableAfter {
 				break
 			}
-			s.marked[h.ID] = reason
-			if before[h.ID] != reason && len(b.Transitions) < BatchSize {
+			m := mark{h.Generation, reason}
+			if before[h.ID] != m {
+				if len(b.Transitions) == BatchSize {
+					continue
+				}
 				b.Transitions = append(b.Transitions, domain.Transition{
 					WorkloadID: h.ID, Event: domain.EventUnplaceable, Generation: h.Generation,
 					Reason: reason, Actor: s.actor(),
 				})
 			}
+			s.marked[h.ID] = m
 		}
 	}
 	results, err := s.deps.Applier.Apply(ctx, b)
