@@ -49,3 +49,19 @@ func TestReview_OfWhatHasRunMeanwhile_MarksItAgain(t *testing.T) {
 	assert.Equal(t, domain.StatusRedistributing, w.get(id).Status)
 	assert.Equal(t, noWorker, w.get(id).Reason)
 }
+
+func TestReview_WhileAWorkerRestarts_DoesNotMarkWhatItRan(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	wk.poll()
+	w.pass(30*time.Second, wk)
+	require.NoError(t, w.b.Plane.RemoveWorker(t.Context(), "w", domain.Admin{KeyID: "key_admin"}))
+	w.pass(8 * time.Second)
+	wl := w.get(id)
+	require.Equal(t, domain.StatusRedistributing, wl.Status)
+	assert.Equal(t, string(domain.LossRemoved), wl.Reason, "a worker may only be starting again")
+	w.pass(12 * time.Second)
+	assert.Equal(t, noWorker, w.get(id).Reason)
+}

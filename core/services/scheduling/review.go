@@ -9,8 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// unplaceableAfter is how long a workload must have waited before it is marked as unplaceable. A
-// worker that restarts is back by then.
+// unplaceableAfter is how long a workload must have waited before it is marked as unplaceable, and
+// how long one that has run before must have been found so. A worker that restarts is back by then.
 const unplaceableAfter = 10 * time.Second
 
 // review deals with the lanes that were passed over. It asks running workloads to make room,
@@ -31,9 +31,11 @@ func (s *Service) review(
 	return s.mark(ctx, epoch, v, passedOver[domain.ObstacleUnplaceable])
 }
 
-// mark is the audited reason why a workload of a generation cannot be placed.
+// mark says since when a workload of a generation is known to be one that no worker can run, and the
+// reason that is audited.
 type mark struct {
 	generation int64
+	since      time.Time
 	reason     string
 }
 
@@ -55,11 +57,14 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 			if n == minHeads || v.Now.Sub(h.QueueAt) < unplaceableAfter {
 				break
 			}
-			m := mark{h.Generation, reason}
-			if before[h.ID] != m {
-				if len(b.Transitions) == BatchSize {
-					continue
-				}
+			m := before[h.ID]
+			if m.since.IsZero() || m.generation != h.Generation {
+				m = mark{generation: h.Generation, since: v.now}
+			}
+			// What has run before began to wait long ago, but may have lost its worker just now.
+			early := h.Generation > 0 && v.now.Sub(m.since) < unplaceableAfter
+			if !early && m.reason != reason && len(b.Transitions) < BatchSize {
+				m.reason = reason
 				b.Transitions = append(b.Transitions, domain.Transition{
 					WorkloadID: h.ID, Event: domain.EventUnplaceable, Generation: h.Generation,
 					Reason: reason, Actor: s.actor(),

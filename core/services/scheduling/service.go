@@ -72,7 +72,7 @@ type Service struct {
 	// The fields that follow belong to one epoch. They are dropped when another one begins.
 	epoch    int64
 	shares   *placement.FairShare
-	marked   map[domain.WorkloadID]mark // what is audited of those that cannot be placed
+	marked   map[domain.WorkloadID]mark // those that cannot be placed
 	requests requests
 	meter    meter
 }
