@@ -186,8 +186,8 @@ func (p *Planner) fillHeaps() {
 func (p *Planner) Placed() int { return p.placed }
 
 // Plan places up to limit workloads. When the known heads of a lane run out while more wait behind
-// them, Plan stops and returns the lane as exhausted: going on would place later workloads first.
-// The caller then reads more heads of that lane, calls Add and calls Plan again.
+// them that could be placed, Plan stops and returns the lane as exhausted: going on would place later
+// workloads first. The caller then reads more heads of that lane, calls Add and calls Plan again.
 func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 	if !p.reserves {
 		p.reserves = true
@@ -223,10 +223,25 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 		p.settled[c.ID] = true
 		p.placed++
 		if q.drop() {
-			return plan, q.lane.ID
+			if q.obstacle = p.barred(q); q.obstacle == "" {
+				return plan, q.lane.ID
+			}
+			p.passOver(q)
 		}
 	}
 	return plan, ""
+}
+
+// barred returns why nothing more of the lane can be placed, whatever waits there. It is empty if that
+// depends on the workload.
+func (p *Planner) barred(q *laneQueue) domain.Obstacle {
+	switch {
+	case q.customer.limited && q.customer.room <= 0:
+		return domain.ObstacleLimit
+	case p.fleet.freeSlots() == 0:
+		return domain.ObstacleFull
+	}
+	return ""
 }
 
 // skip leaves the first workload of the lane out of this batch. It reports whether the lane is

@@ -167,9 +167,6 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 		if exhausted == "" || len(plan) == BatchSize {
 			return plan, nil
 		}
-		if planner.FreeSlots() == 0 {
-			continue // nothing can be placed, but the planner still has to pass over the other lanes
-		}
 		// The store still returns the workloads that are planned but not committed, so each read
 		// must reach further than the one before.
 		n := max(fetched[exhausted]*4, 2*BatchSize)
