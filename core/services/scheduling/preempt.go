@@ -49,17 +49,23 @@ func (r *requests) forget(now time.Time) {
 // asked.
 func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads, c *ports.SchedulingCycle) error {
 	s.requests.forget(v.now)
-	mayAsk := func(w domain.Candidate) bool {
-		return v.Now.Sub(w.QueueAt) >= preemptAfter && s.requests.beneficiaries[w.ID].IsZero()
+	asking := func(w domain.Candidate) placement.Asking {
+		switch {
+		case !s.requests.beneficiaries[w.ID].IsZero():
+			return placement.HasAsked
+		case v.Now.Sub(w.QueueAt) >= preemptAfter:
+			return placement.MayAsk
+		}
+		return placement.MayNotAsk
 	}
-	if !s.worthAsking(v, full, mayAsk) {
+	if !s.worthAsking(v, full, asking) {
 		return nil
 	}
 	running, err := s.running(ctx, v)
 	if err != nil {
 		return err
 	}
-	chosen := v.planner.Preempt(running, requestLimit, mayAsk)
+	chosen := v.planner.Preempt(running, requestLimit, asking)
 	ids := make([]domain.WorkloadID, len(chosen))
 	for i, p := range chosen {
 		ids[i] = p.Victim.WorkloadID
@@ -92,11 +98,13 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 
 // worthAsking reports whether some waiting workload may ask, and some workload of a lower tier that
 // may be asked is running. It spares the store most reads of what is running.
-func (s *Service) worthAsking(v *view, full []domain.LaneHeads, mayAsk func(domain.Candidate) bool) bool {
+func (s *Service) worthAsking(
+	v *view, full []domain.LaneHeads, asking func(domain.Candidate) placement.Asking,
+) bool {
 	highest := 0
 	for i := range full {
 		for _, h := range full[i].Heads {
-			if h.Generation == 0 && mayAsk(h) {
+			if h.Generation == 0 && asking(h) == placement.MayAsk {
 				highest = max(highest, v.Customers[full[i].Lane.CustomerID].Tier.Weight())
 			}
 		}
