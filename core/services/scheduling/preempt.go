@@ -18,27 +18,50 @@ const (
 	// requestInterval is the time after which a request that had no effect may be repeated, for the
 	// same workload or to the same one.
 	requestInterval = 30 * time.Second
+	// unsavedLimit is the longest time after which a workload that had not saved anything is looked at
+	// again.
+	unsavedLimit = 10 * time.Minute
 	// requestLimit is the largest number of requests in one cycle.
 	requestLimit = 100
 )
 
-// requests remembers when room was last asked for a workload, and when a workload was last asked to
-// make room.
+// requests remembers when room was last asked for a workload, and until when a workload is not asked
+// to make room.
 type requests struct {
-	beneficiaries, victims map[domain.WorkloadID]time.Time
+	beneficiaries map[domain.WorkloadID]time.Time
+	victims       map[domain.WorkloadID]spared
+}
+
+// spared says until when a workload is not asked, and for how long.
+type spared struct {
+	until time.Time
+	pause time.Duration
 }
 
 func newRequests() requests {
-	return requests{map[domain.WorkloadID]time.Time{}, map[domain.WorkloadID]time.Time{}}
+	return requests{map[domain.WorkloadID]time.Time{}, map[domain.WorkloadID]spared{}}
 }
 
-// forget drops the requests that may be repeated.
+// spare notes that a workload was chosen. The pause of one that has saved nothing is twice as long each
+// time. Otherwise the latest that save nothing would be chosen in turns, and none of the others ever.
+func (r *requests) spare(id domain.WorkloadID, saved bool, now time.Time) {
+	pause := requestInterval
+	if !saved {
+		pause = min(max(2*r.victims[id].pause, requestInterval), unsavedLimit)
+	}
+	r.victims[id] = spared{now.Add(pause), pause}
+}
+
+// forget drops the requests that may be repeated, and the pauses that are long over.
 func (r *requests) forget(now time.Time) {
-	for _, m := range []map[domain.WorkloadID]time.Time{r.beneficiaries, r.victims} {
-		for id, at := range m {
-			if now.Sub(at) >= requestInterval {
-				delete(m, id)
-			}
+	for id, at := range r.beneficiaries {
+		if now.Sub(at) >= requestInterval {
+			delete(r.beneficiaries, id)
+		}
+	}
+	for id, v := range r.victims {
+		if now.Sub(v.until) >= v.pause {
+			delete(r.victims, id)
 		}
 	}
 }
@@ -69,7 +92,6 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 	ids := make([]domain.WorkloadID, len(chosen))
 	for i, p := range chosen {
 		ids[i] = p.Victim.WorkloadID
-		s.requests.victims[ids[i]] = v.now
 	}
 	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
@@ -80,6 +102,7 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		saved[found[i].ID] = found[i].CheckpointSequence > 0 && found[i].Status == domain.StatusRunning
 	}
 	for _, p := range chosen {
+		s.requests.spare(p.Victim.WorkloadID, saved[p.Victim.WorkloadID], v.now)
 		if !saved[p.Victim.WorkloadID] {
 			continue // without a checkpoint it would lose all its work; the next cycle asks another one
 		}
@@ -131,7 +154,7 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 	}
 	out := make([]placement.Running, 0, len(held))
 	for _, h := range held {
-		recent := !s.requests.victims[h.WorkloadID].IsZero()
+		recent := v.now.Before(s.requests.victims[h.WorkloadID].until)
 		if h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || recent {
 			continue
 		}
