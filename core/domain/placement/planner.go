@@ -71,6 +71,8 @@ type laneQueue struct {
 	// backfills counts how often a shorter workload of the lane was tried; see toShorter.
 	backfills int
 	obstacle  domain.Obstacle // why the lane was passed over; empty: it was not
+	// first is the workload that reserves devices if one of the lane does.
+	first domain.WorkloadID
 }
 
 // NewPlanner returns a planner over the snapshot. The planner charges Snapshot.Shares and changes
@@ -333,7 +335,9 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 		return Decision{}, obstacle
 	}
 	devices := p.fleet.take(best.w, q.shape, q.lane, p.fleet.endOf(q.lane, c))
-	p.fleet.release(q.lane)
+	if c.ID == q.first || p.fleet.reserved[q.lane.ID] == best.w { // if another one was placed, the first still waits
+		p.fleet.release(q.lane)
+	}
 	if !c.SuspectSince.IsZero() {
 		best.w.suspects++
 	}
