@@ -56,6 +56,26 @@ func TestScheduler_WhenTheStoreCannotBeRead_SendsWhatItHasAssigned(t *testing.T)
 	assert.Equal(t, domain.StatusRunning, w.get(id).Status)
 }
 
+// unmixed is a store that cannot tell the mix.
+type unmixed struct{ ports.StatisticsStore }
+
+func (unmixed) Mix(context.Context) ([]domain.MixClass, error) {
+	return nil, domain.Unavailable(0, "the statement took too long")
+}
+
+// The mix only says which of several workers is best.
+func TestScheduler_WhenTheMixCannotBeRead_PlacesAllTheSame(t *testing.T) {
+	w := newWorld(t, func(s *setup) { s.stores.Statistics = unmixed{s.stores.Statistics} })
+	_, err := w.b.Plane.Register(t.Context(), domain.Registration{
+		WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1,
+		Resources: domain.Offer{Devices: []domain.Device{{ID: "gpu0"}}},
+	})
+	require.NoError(t, err)
+	id := w.submit()
+	w.tick()
+	assert.Equal(t, domain.StatusScheduled, w.get(id).Status)
+}
+
 // brief is a store that leaves what is large out of its answers to assignments.
 type brief struct{ ports.WorkloadStore }
 
