@@ -155,7 +155,8 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 	out := make([]placement.Running, 0, len(held))
 	for _, h := range held {
 		recent := v.now.Before(s.requests.victims[h.WorkloadID].until)
-		if h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || recent {
+		// The status of an ending run is that of its workload, which may run elsewhere.
+		if h.Ending || h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || recent {
 			continue
 		}
 		out = append(out, placement.Running{
