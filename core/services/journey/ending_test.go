@@ -124,3 +124,32 @@ func TestPreemption_BesideAStuckRun_AsksOneThatRuns(t *testing.T) {
 	}
 	assert.Equal(t, []domain.WorkloadID{runs}, asked)
 }
+
+func TestPreemption_OfARunThatDoesNotRelease_AsksAnotherOneNext(t *testing.T) {
+	w := newWorld(t, preemptive)
+	theirs := w.other(domain.TierFree)
+	wk := w.worker("w", 2)
+	for range 2 {
+		id := theirs()
+		w.tick()
+		wk.poll()
+		w.pass(time.Second, wk)
+		_, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+			WorkloadID: id, Generation: 1, Sequence: 1, Data: []byte("x"),
+		})
+		require.NoError(t, err)
+	}
+	w.pass(10*time.Second, wk)
+	w.submit()
+	asked := map[domain.WorkloadID]bool{}
+	for range 150 {
+		w.pass(time.Second)
+		wk.beat()
+		cs, err := w.b.Plane.Poll(t.Context(), wk.ref, 0)
+		require.NoError(t, err)
+		for _, c := range cs {
+			asked[c.WorkloadID] = true
+		}
+	}
+	assert.Len(t, asked, 2)
+}

@@ -15,12 +15,11 @@ const (
 	preemptAfter = 5 * time.Second
 	// spareFor is how long a run lasts before it may be asked to make room.
 	spareFor = 10 * time.Second
-	// requestInterval is the time after which a request that had no effect may be repeated, for the
-	// same workload or to the same one.
+	// requestInterval is the time after which a request that had no effect may be repeated for the same
+	// workload, and first to the same one.
 	requestInterval = 30 * time.Second
-	// unsavedLimit is the longest time after which a workload that had not saved anything is looked at
-	// again.
-	unsavedLimit = 10 * time.Minute
+	// spareLimit is the longest time after which the same workload may be asked again.
+	spareLimit = 10 * time.Minute
 	// requestLimit is the largest number of requests in one cycle.
 	requestLimit = 100
 )
@@ -42,13 +41,10 @@ func newRequests() requests {
 	return requests{map[domain.WorkloadID]time.Time{}, map[domain.WorkloadID]spared{}}
 }
 
-// spare notes that a workload was chosen. The pause of one that has saved nothing is twice as long each
-// time. Otherwise the latest that save nothing would be chosen in turns, and none of the others ever.
-func (r *requests) spare(id domain.WorkloadID, saved bool, now time.Time) {
-	pause := requestInterval
-	if !saved {
-		pause = min(max(2*r.victims[id].pause, requestInterval), unsavedLimit)
-	}
+// spare notes that a workload was chosen. Each time it is then left alone for twice as long. Otherwise
+// those that save nothing, or do not make room, would be chosen again and again, and no other one.
+func (r *requests) spare(id domain.WorkloadID, now time.Time) {
+	pause := min(max(2*r.victims[id].pause, requestInterval), spareLimit)
 	r.victims[id] = spared{now.Add(pause), pause}
 }
 
@@ -102,7 +98,7 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		saved[found[i].ID] = found[i].CheckpointSequence > 0 && found[i].Status == domain.StatusRunning
 	}
 	for _, p := range chosen {
-		s.requests.spare(p.Victim.WorkloadID, saved[p.Victim.WorkloadID], v.now)
+		s.requests.spare(p.Victim.WorkloadID, v.now)
 		if !saved[p.Victim.WorkloadID] {
 			continue // without a checkpoint it would lose all its work; the next cycle asks another one
 		}
