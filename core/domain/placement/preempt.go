@@ -45,7 +45,9 @@ const (
 //   - Only a workload that has never run asks. So a preempted workload never preempts another one.
 //   - Only a workload of a lower tier is asked, and only if its customer allows preemption.
 //   - The lowest tier is asked first, and within it the workload that was assigned last.
-//   - For each waiting workload at most one running workload is asked.
+//   - For each waiting workload at most one running workload is asked, and none if the slot would go to
+//     one of a lower tier. What is asked waits again, before most others. So it would change places with
+//     that one for ever, and the workload that asks would gain nothing.
 //   - What asks counts as placed for those that ask after it: a customer asks for no more than it may
 //     run, what it has asked for included, and nobody asks for what somebody else needs.
 //
@@ -81,7 +83,7 @@ func (p *Planner) Preempt(running []Running, limit int, asking func(domain.Candi
 			}
 			end := p.fleet.endOf(q.lane, &c)
 			victim, on := p.victim(q, end, bySession, taken)
-			if on == nil {
+			if on == nil || p.overtaken(q, &c, lanes, on, victim.Lane) {
 				break
 			}
 			q.customer.room--
@@ -134,6 +136,28 @@ func (p *Planner) victim(
 		}
 	}
 	return best, on
+}
+
+// overtaken reports whether a workload of a lower tier is served before the candidate of q and could
+// take the place of a run of the lane gone on the worker.
+func (p *Planner) overtaken(
+	q *laneQueue, c *domain.Candidate, lanes []*laneQueue, on *fleetWorker, gone domain.LaneID,
+) bool {
+	mine := p.rankOf(q, c)
+	return slices.ContainsFunc(lanes, func(o *laneQueue) bool {
+		return p.rankOf(o, &o.heads[0]).before(mine) && o.shape.at[on.place] >= 0 &&
+			p.weight(o.customer.id) < p.weight(q.customer.id) &&
+			on.fitsWithout(gone, o.lane, p.fleet.endOf(o.lane, &o.heads[0]))
+	})
+}
+
+// rankOf returns the place of a workload in the whole queue.
+func (p *Planner) rankOf(q *laneQueue, c *domain.Candidate) rank {
+	r := rank{at: c.QueueAt.UnixNano() - q.advance, id: c.ID}
+	if p.shares != nil {
+		r.share = p.shares.tag(q.customer.id)
+	}
+	return r
 }
 
 // fitsWithout reports whether what a workload of l reserves, which ends at end at the latest, is free

@@ -224,3 +224,29 @@ func TestPreempt_OnAWorkerWhoseDevicesAreReserved_AsksOnlyIfItMayPass(t *testing
 	asks.Heads[0].Timeout = 10 * time.Minute
 	assert.Len(t, preempt(s, running, asks, waits), 1, "it ends before they are due")
 }
+
+// What is asked comes back to the queue, where it has waited longest. So the slot would go from one
+// workload of a lower tier to another one, again and again.
+func TestPreempt_WhenALowerTierWouldGetTheSlot_AsksNobody(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := fullWorker(customers, "free")
+	asks, before := lane("vip", "t", domain.Affinity{}, 5), lane("free", "t", domain.Affinity{}, 1)
+	for policy, want := range map[domain.Policy]int{domain.PolicyFIFO: 0, domain.PolicyPriority: 1} {
+		s.Policy = policy
+		assert.Len(t, preempt(s, running, asks, before), want, policy)
+	}
+	s.Policy, s.Shares = domain.PolicyFair, placement.NewFairShare()
+	s.Shares.Settle(epoch0, map[domain.CustomerID]int{"vip": 9}, customers)
+	s.Shares.Settle(epoch0.Add(time.Hour), map[domain.CustomerID]int{"vip": 9}, customers)
+	assert.Empty(t, preempt(s, running, asks, before), "vip has had its share")
+
+	s.Policy = domain.PolicyFIFO
+	s.Workers[0].Tags = map[string]string{"zone": "a"}
+	elsewhere := domain.Affinity{Anti: domain.AffinityTerms{WorkerTags: map[string]string{"zone": "a"}}}
+	s.Workers = append(s.Workers, worker(2, 1, "t"))
+	s.Occupancy = append(s.Occupancy, domain.Occupancy{SessionID: "s2", Lane: asks.Lane, Count: 1})
+	assert.Len(t, preempt(s, running, asks, lane("free", "t", elsewhere, 1)), 1, "it could not use that slot")
+}
