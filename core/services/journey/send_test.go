@@ -137,3 +137,41 @@ func TestWait_WhileNothingHappens_ReadsTheWholeWorkloadOnlyAtItsEnds(t *testing.
 	assert.NotEmpty(t, got.Input)
 	assert.Equal(t, 2, store.whole)
 }
+
+// counted is a store that knows how many workloads it was asked for at once.
+type counted struct {
+	ports.WorkloadStore
+	most int
+}
+
+func (c *counted) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	c.most = max(c.most, len(ids))
+	return c.WorkloadStore.GetAny(ctx, ids...)
+}
+
+func TestPreemption_OfMany_HoldsFewInMemory(t *testing.T) {
+	var store *counted
+	w := newWorld(t, preemptive, func(s *setup) {
+		store = &counted{WorkloadStore: s.stores.Workloads}
+		s.stores.Workloads = store
+	})
+	theirs := w.other(domain.TierFree)
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{
+		Limits: domain.LimitsPatch{MaxConcurrent: domain.To(100)},
+	}, domain.Admin{KeyID: "key_admin"})
+	require.NoError(t, err)
+	_, err = w.b.Leadership.Tick(t.Context()) // the scheduler made last has the store that counts
+	require.NoError(t, err)
+	wk := w.worker("w", 40)
+	for range 40 {
+		theirs()
+	}
+	w.tick()
+	wk.poll()
+	w.pass(10*time.Second, wk)
+	for n := range 40 {
+		w.submit(priority(1 + n/8))
+	}
+	w.pass(6*time.Second, wk)
+	assert.Equal(t, 32, store.most)
+}

@@ -3,6 +3,7 @@ package scheduling
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -89,13 +90,15 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 	for i, p := range chosen {
 		ids[i] = p.Victim.WorkloadID
 	}
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
-	if err != nil {
-		return err
-	}
-	saved := make(map[domain.WorkloadID]bool, len(found))
-	for i := range found {
-		saved[found[i].ID] = found[i].CheckpointSequence > 0 && found[i].Status == domain.StatusRunning
+	saved := make(map[domain.WorkloadID]bool, len(ids))
+	for part := range slices.Chunk(ids, sendAtOnce) {
+		found, err := s.deps.Workloads.GetAny(ctx, part...)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			saved[found[i].ID] = found[i].CheckpointSequence > 0 && found[i].Status == domain.StatusRunning
+		}
 	}
 	for _, p := range chosen {
 		s.requests.spare(p.Victim.WorkloadID, v.now)
