@@ -35,7 +35,7 @@ type Asking int
 const (
 	MayNotAsk Asking = iota
 	MayAsk
-	// HasAsked: room was asked for it lately, and may come free yet.
+	// HasAsked: a running workload was asked to make room for it lately, and may do so yet.
 	HasAsked
 )
 
@@ -51,9 +51,9 @@ const (
 //   - What asks counts as placed for those that ask after it: a customer asks for no more than it may
 //     run, what it has asked for included, and nobody asks for what somebody else needs.
 //
-// asking says whether room may be asked for a waiting workload. Preempt returns at most limit
-// preemptions. Plan must not be called after it.
-func (p *Planner) Preempt(running []Running, limit int, asking func(domain.Candidate) Asking) []Preemption {
+// asking says whether room may be asked for a waiting workload, and who was asked. Preempt returns at
+// most limit preemptions. Plan must not be called after it.
+func (p *Planner) Preempt(running []Running, limit int, asking func(domain.Candidate) (Asking, Running)) []Preemption {
 	bySession := map[domain.SessionID][]Running{}
 	for _, r := range running {
 		if c := p.customers[r.CustomerID]; c != nil && c.entitlements.Preemptible {
@@ -64,8 +64,14 @@ func (p *Planner) Preempt(running []Running, limit int, asking func(domain.Candi
 	lanes := p.lanesWithoutRoom()
 	for _, q := range lanes {
 		for _, c := range q.heads {
-			if c.Generation == 0 && asking(c) == HasAsked {
+			if c.Generation > 0 {
+				continue
+			}
+			if state, victim := asking(c); state == HasAsked {
 				q.customer.room--
+				if on := p.fleet.of(victim.SessionID); on != nil {
+					p.fleet.replace(on, victim.Lane, q.lane, p.fleet.endOf(q.lane, &c))
+				}
 			}
 		}
 	}
@@ -75,7 +81,7 @@ func (p *Planner) Preempt(running []Running, limit int, asking func(domain.Candi
 			if len(out) == limit {
 				return out
 			}
-			if c.Generation > 0 || asking(c) != MayAsk {
+			if state, _ := asking(c); c.Generation > 0 || state != MayAsk {
 				continue
 			}
 			if q.customer.limited && q.customer.room <= 0 {
@@ -185,6 +191,15 @@ func (w *fleetWorker) giveBack(held *domain.Holding, gone domain.LaneID) {
 		}
 		held.Return(&o.Lane.Resources, devices, 1)
 	}
+}
+
+// of returns the worker of the session, nil if it is not one of the fleet.
+func (f *fleet) of(session domain.SessionID) *fleetWorker {
+	i := slices.IndexFunc(f.workers, func(w *fleetWorker) bool { return w.SessionID == session })
+	if i < 0 {
+		return nil
+	}
+	return f.workers[i]
 }
 
 // replace gives the place of one run of the lane gone to a workload of l, which ends at end at the

@@ -13,7 +13,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func anyone(domain.Candidate) placement.Asking { return placement.MayAsk }
+func anyone(domain.Candidate) (placement.Asking, placement.Running) {
+	return placement.MayAsk, placement.Running{}
+}
 
 // fullWorker returns a worker whose slots are all taken, one by each of the holders in their order.
 func fullWorker(
@@ -178,12 +180,13 @@ func TestPreempt_ForOneCustomer_AsksForNoMoreThanItMayRun(t *testing.T) {
 	p.Add(lanes...)
 	p.Plan(1000)
 	first := lanes[1].Heads[0].ID
-	assert.Empty(t, p.Preempt(running, 10, func(c domain.Candidate) placement.Asking {
+	asked := func(c domain.Candidate) (placement.Asking, placement.Running) {
 		if c.ID == first {
-			return placement.HasAsked
+			return placement.HasAsked, running[2]
 		}
-		return placement.MayAsk
-	}), "room was asked for already")
+		return anyone(c)
+	}
+	assert.Empty(t, p.Preempt(running[:2], 10, asked), "room was asked for already")
 }
 
 func TestPreempt_ForSeveral_CountsWhatTheFirstOnesNeed(t *testing.T) {
@@ -196,6 +199,16 @@ func TestPreempt_ForSeveral_CountsWhatTheFirstOnesNeed(t *testing.T) {
 	s.Workers[0].Resources = domain.Offer{Devices: []domain.Device{{ID: "gpu0"}}}
 	asks := of(gpuLane(domain.Resources{GPUs: domain.One}, 1, 2, 3), "vip", 10)
 	assert.Len(t, preempt(s, running, asks), 1, "there is one device")
+	p := placement.NewPlanner(s)
+	p.Add(asks)
+	p.Plan(1000)
+	asked := func(c domain.Candidate) (placement.Asking, placement.Running) {
+		if c.ID == asks.Heads[0].ID {
+			return placement.HasAsked, running[2]
+		}
+		return anyone(c)
+	}
+	assert.Empty(t, p.Preempt(running[:2], 10, asked), "it will be that of the first")
 
 	asks = lane("vip", "t", domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"t"}}}, 1, 2)
 	s.Workers[0].Capabilities = append(s.Workers[0].Capabilities, "u")

@@ -25,11 +25,17 @@ const (
 	requestLimit = 100
 )
 
-// requests remembers when room was last asked for a workload, and until when a workload is not asked
-// to make room.
+// requests remembers what was last asked to make room for a workload, and until when a workload is not
+// asked to make room.
 type requests struct {
-	beneficiaries map[domain.WorkloadID]time.Time
+	beneficiaries map[domain.WorkloadID]request
 	victims       map[domain.WorkloadID]spared
+}
+
+// request says what was asked, and when.
+type request struct {
+	at     time.Time
+	victim placement.Running
 }
 
 // spared says until when a workload is not asked, and for how long.
@@ -39,7 +45,7 @@ type spared struct {
 }
 
 func newRequests() requests {
-	return requests{map[domain.WorkloadID]time.Time{}, map[domain.WorkloadID]spared{}}
+	return requests{map[domain.WorkloadID]request{}, map[domain.WorkloadID]spared{}}
 }
 
 // spare notes that a workload was chosen. Each time it is then left alone for twice as long. Otherwise
@@ -51,8 +57,8 @@ func (r *requests) spare(id domain.WorkloadID, now time.Time) {
 
 // forget drops the requests that may be repeated, and the pauses that are long over.
 func (r *requests) forget(now time.Time) {
-	for id, at := range r.beneficiaries {
-		if now.Sub(at) >= requestInterval {
+	for id, b := range r.beneficiaries {
+		if now.Sub(b.at) >= requestInterval {
 			delete(r.beneficiaries, id)
 		}
 	}
@@ -69,14 +75,15 @@ func (r *requests) forget(now time.Time) {
 // asked.
 func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads, c *ports.SchedulingCycle) error {
 	s.requests.forget(v.now)
-	asking := func(w domain.Candidate) placement.Asking {
+	asking := func(w domain.Candidate) (placement.Asking, placement.Running) {
+		r, asked := s.requests.beneficiaries[w.ID]
 		switch {
-		case !s.requests.beneficiaries[w.ID].IsZero():
-			return placement.HasAsked
+		case asked:
+			return placement.HasAsked, r.victim
 		case v.Now.Sub(w.QueueAt) >= preemptAfter:
-			return placement.MayAsk
+			return placement.MayAsk, r.victim
 		}
-		return placement.MayNotAsk
+		return placement.MayNotAsk, r.victim
 	}
 	if !s.worthAsking(v, full, asking) {
 		return nil
@@ -105,7 +112,7 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		if !saved[p.Victim.WorkloadID] {
 			continue // without a checkpoint it would lose all its work; the next cycle asks another one
 		}
-		s.requests.beneficiaries[p.For.ID] = v.now
+		s.requests.beneficiaries[p.For.ID] = request{v.now, p.Victim}
 		c.Preempted++
 		s.deps.Log.Info("asking a workload to make room", "workload_id", p.Victim.WorkloadID, "worker_id", p.Victim.WorkerID,
 			"for", p.For.ID, "tier", p.Tier)
@@ -121,12 +128,12 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 // worthAsking reports whether some waiting workload may ask, and some workload of a lower tier that
 // may be asked is running. It spares the store most reads of what is running.
 func (s *Service) worthAsking(
-	v *view, full []domain.LaneHeads, asking func(domain.Candidate) placement.Asking,
+	v *view, full []domain.LaneHeads, asking func(domain.Candidate) (placement.Asking, placement.Running),
 ) bool {
 	highest := 0
 	for i := range full {
 		for _, h := range full[i].Heads {
-			if h.Generation == 0 && asking(h) == placement.MayAsk {
+			if state, _ := asking(h); h.Generation == 0 && state == placement.MayAsk {
 				highest = max(highest, v.Customers[full[i].Lane.CustomerID].Tier.Weight())
 			}
 		}
