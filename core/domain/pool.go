@@ -87,12 +87,16 @@ func (p *Pool) Fit(l *Lane) int {
 	if !slices.Contains(p.Types, l.Type) || !l.Affinity.Admits(&w) {
 		return 0
 	}
+	slots := p.Slots
+	if slices.Contains(l.Affinity.Anti.WorkloadTypes, l.Type) {
+		slots = 1 // one keeps the others away
+	}
 	if l.Resources.IsZero() {
-		return p.Slots
+		return slots
 	}
 	h := NewHolding(&p.Resources)
 	n := 0
-	for ; n < p.Slots && h.Fits(&l.Resources); n++ {
+	for ; n < slots && h.Fits(&l.Resources); n++ {
 		h.Take(&l.Resources, h.Choose(&l.Resources, nil), 1)
 	}
 	return n

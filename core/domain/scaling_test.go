@@ -182,6 +182,15 @@ func TestScalePools_WithoutWorkers_CountsWhatTheirWorkersCouldRun(t *testing.T) 
 	}, got)
 }
 
+func TestScalePools_OfWhatMayNotRunBesideItsLike_CountsAWorkerForEach(t *testing.T) {
+	pools, f := load()
+	s := domain.Spec{CustomerID: "acme", Type: "render"}
+	s.Affinity.Anti.WorkloadTypes = []string{"render"}
+	f.Lanes = f.Lanes[:1]
+	f.Lanes[0].Lane, f.Lanes[0].Waiting, f.Durations = domain.NewLane(&s), 7, nil
+	assert.Equal(t, 10, domain.ScalePools(pools, f)[0].DesiredWorkers, "7 at 70 %")
+}
+
 func TestScalePools_WithWorkers_CountsWhatTheyRun(t *testing.T) {
 	pools, f := load()
 	f.Lanes = nil

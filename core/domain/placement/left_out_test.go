@@ -101,3 +101,19 @@ func TestPlan_ManySuspectsAtTheHeadOfALane_KeepNobodyElseWaiting(t *testing.T) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
 	assert.Equal(t, []string{"b-t-10-000", "b-t-10-300"}, ids(plan(s, 10, l)))
 }
+
+func TestPlan_LaneThatEndsWithTheLastSlot_IsPassedOver(t *testing.T) {
+	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 2, "t")}}
+	for want, limit := range map[domain.Obstacle]int{domain.ObstacleFull: 9, domain.ObstacleLimit: 2} {
+		s.Customers = entitlements(map[domain.CustomerID]int{"a": limit})
+		l := lane("a", "t", domain.Affinity{}, 1, 2)
+		l.More = true
+		p := placement.NewPlanner(s)
+		p.Add(l)
+		first, exhausted := p.Plan(10)
+		require.Len(t, first, 2)
+		assert.Empty(t, exhausted, "nothing more of it can be placed")
+		require.Len(t, p.PassedOver()[want], 1, want)
+		assert.True(t, p.PassedOver()[want][0].More)
+	}
+}

@@ -71,6 +71,8 @@ type laneQueue struct {
 	// backfills counts how often a shorter workload of the lane was tried; see toShorter.
 	backfills int
 	obstacle  domain.Obstacle // why the lane was passed over; empty: it was not
+	// first is the workload that reserves devices if one of the lane does.
+	first domain.WorkloadID
 }
 
 // NewPlanner returns a planner over the snapshot. The planner charges Snapshot.Shares and changes
@@ -186,8 +188,8 @@ func (p *Planner) fillHeaps() {
 func (p *Planner) Placed() int { return p.placed }
 
 // Plan places up to limit workloads. When the known heads of a lane run out while more wait behind
-// them, Plan stops and returns the lane as exhausted: going on would place later workloads first.
-// The caller then reads more heads of that lane, calls Add and calls Plan again.
+// them that could be placed, Plan stops and returns the lane as exhausted: going on would place later
+// workloads first. The caller then reads more heads of that lane, calls Add and calls Plan again.
 func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 	if !p.reserves {
 		p.reserves = true
@@ -223,10 +225,25 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 		p.settled[c.ID] = true
 		p.placed++
 		if q.drop() {
-			return plan, q.lane.ID
+			if q.obstacle = p.barred(q); q.obstacle == "" {
+				return plan, q.lane.ID
+			}
+			p.passOver(q)
 		}
 	}
 	return plan, ""
+}
+
+// barred returns why nothing more of the lane can be placed, whatever waits there. It is empty if that
+// depends on the workload.
+func (p *Planner) barred(q *laneQueue) domain.Obstacle {
+	switch {
+	case q.customer.limited && q.customer.room <= 0:
+		return domain.ObstacleLimit
+	case p.fleet.freeSlots() == 0:
+		return domain.ObstacleFull
+	}
+	return ""
 }
 
 // skip leaves the first workload of the lane out of this batch. It reports whether the lane is
@@ -318,7 +335,9 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 		return Decision{}, obstacle
 	}
 	devices := p.fleet.take(best.w, q.shape, q.lane, p.fleet.endOf(q.lane, c))
-	p.fleet.release(q.lane)
+	if c.ID == q.first || p.fleet.reserved[q.lane.ID] == best.w { // if another one was placed, the first still waits
+		p.fleet.release(q.lane)
+	}
 	if !c.SuspectSince.IsZero() {
 		best.w.suspects++
 	}

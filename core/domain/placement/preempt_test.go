@@ -13,7 +13,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func anyone(domain.Candidate) bool { return true }
+func anyone(domain.Candidate) (placement.Asking, placement.Running) {
+	return placement.MayAsk, placement.Running{}
+}
 
 // fullWorker returns a worker whose slots are all taken, one by each of the holders in their order.
 func fullWorker(
@@ -161,4 +163,103 @@ func TestPreempt_RandomWorld_KeepsItsRules(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(asked), 5)
 	})
+}
+
+func TestPreempt_ForOneCustomer_AsksForNoMoreThanItMayRun(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 1, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := fullWorker(customers, "free", "free", "free")
+	lanes := []domain.LaneHeads{
+		laneAt(5, "vip", "t", domain.Affinity{}, 1), laneAt(10, "vip", "t", domain.Affinity{}, 1, 2),
+	}
+	assert.Len(t, preempt(s, running, lanes...), 1, "in all its lanes")
+
+	p := placement.NewPlanner(s)
+	p.Add(lanes...)
+	p.Plan(1000)
+	first := lanes[1].Heads[0].ID
+	asked := func(c domain.Candidate) (placement.Asking, placement.Running) {
+		if c.ID == first {
+			return placement.HasAsked, running[2]
+		}
+		return anyone(c)
+	}
+	assert.Empty(t, p.Preempt(running[:2], 10, asked), "room was asked for already")
+}
+
+func TestPreempt_ForSeveral_CountsWhatTheFirstOnesNeed(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := fullWorker(customers, "free", "free", "free")
+	s.Now = epoch0
+	s.Workers[0].Resources = domain.Offer{Devices: []domain.Device{{ID: "gpu0"}}}
+	asks := of(gpuLane(domain.Resources{GPUs: domain.One}, 1, 2, 3), "vip", 10)
+	assert.Len(t, preempt(s, running, asks), 1, "there is one device")
+	p := placement.NewPlanner(s)
+	p.Add(asks)
+	p.Plan(1000)
+	asked := func(c domain.Candidate) (placement.Asking, placement.Running) {
+		if c.ID == asks.Heads[0].ID {
+			return placement.HasAsked, running[2]
+		}
+		return anyone(c)
+	}
+	assert.Empty(t, p.Preempt(running[:2], 10, asked), "it will be that of the first")
+
+	asks = lane("vip", "t", domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"t"}}}, 1, 2)
+	s.Workers[0].Capabilities = append(s.Workers[0].Capabilities, "u")
+	for i := range s.Occupancy {
+		s.Occupancy[i].Lane.Type = "u"
+	}
+	assert.Len(t, preempt(s, running, asks), 1, "they may not run beside each other")
+}
+
+func TestPreempt_OnAWorkerWhoseDevicesAreReserved_AsksOnlyIfItMayPass(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"big":  {Tier: domain.TierStandard, MaxConcurrent: 9},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := fullWorker(customers, "big", "free")
+	s.Now = epoch0.Add(time.Hour)
+	s.Workers[0].Resources = domain.Offer{Devices: []domain.Device{{ID: "gpu0"}, {ID: "gpu1"}}}
+	s.Occupancy[0] = holds(1, of(gpuLane(domain.Resources{GPUs: domain.One}), "big", 10), "gpu0")
+	s.Occupancy[0].Ends = []time.Time{s.Now.Add(time.Hour)}
+	running[0].Lane, running[1].Lane = s.Occupancy[0].Lane.ID, s.Occupancy[1].Lane.ID
+	waits := of(gpuLane(domain.Resources{GPUs: 2 * domain.One}, 1), "big", 10)
+	asks := of(gpuLane(domain.Resources{GPUs: domain.One}, 5), "vip", 10)
+	assert.Len(t, preempt(s, running, asks), 1)
+	assert.Empty(t, preempt(s, running, asks, waits), "both devices are reserved")
+	asks.Heads[0].Timeout = 10 * time.Minute
+	assert.Len(t, preempt(s, running, asks, waits), 1, "it ends before they are due")
+}
+
+// What is asked comes back to the queue, where it has waited longest. So the slot would go from one
+// workload of a lower tier to another one, again and again.
+func TestPreempt_WhenALowerTierWouldGetTheSlot_AsksNobody(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Entitlements{
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := fullWorker(customers, "free")
+	asks, before := lane("vip", "t", domain.Affinity{}, 5), lane("free", "t", domain.Affinity{}, 1)
+	for policy, want := range map[domain.Policy]int{domain.PolicyFIFO: 0, domain.PolicyPriority: 1} {
+		s.Policy = policy
+		assert.Len(t, preempt(s, running, asks, before), want, policy)
+	}
+	s.Policy, s.Shares = domain.PolicyFair, placement.NewFairShare()
+	s.Shares.Settle(epoch0, map[domain.CustomerID]int{"vip": 9}, customers)
+	s.Shares.Settle(epoch0.Add(time.Hour), map[domain.CustomerID]int{"vip": 9}, customers)
+	assert.Empty(t, preempt(s, running, asks, before), "vip has had its share")
+
+	s.Policy = domain.PolicyFIFO
+	s.Workers[0].Tags = map[string]string{"zone": "a"}
+	elsewhere := domain.Affinity{Anti: domain.AffinityTerms{WorkerTags: map[string]string{"zone": "a"}}}
+	s.Workers = append(s.Workers, worker(2, 1, "t"))
+	s.Occupancy = append(s.Occupancy, domain.Occupancy{SessionID: "s2", Lane: asks.Lane, Count: 1})
+	assert.Len(t, preempt(s, running, asks, lane("free", "t", elsewhere, 1)), 1, "it could not use that slot")
 }

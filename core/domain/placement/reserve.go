@@ -93,7 +93,8 @@ func (r *reserving) reserve(c claim) bool {
 	return true
 }
 
-// release ends the reservation of a lane of which a workload has been placed.
+// release ends the reservation of a lane: the workload that it is for has been placed, or another one
+// of the lane where the devices are.
 func (f *fleet) release(l *domain.Lane) {
 	if w := f.reserved[l.ID]; w != nil {
 		w.kept, w.keptFor = nil, ""
@@ -266,6 +267,7 @@ func (p *Planner) reserve() {
 	var claims []claim
 	for _, q := range p.lanes {
 		if q.lane.Resources.GPUs >= domain.One && len(q.heads) > 0 && (!q.customer.limited || q.customer.room > 0) {
+			q.first = q.heads[0].ID
 			claims = append(claims, claim{q.lane, q.heads[0].QueueAt, q.customer.entitlements.Tier})
 		}
 	}

@@ -268,3 +268,24 @@ func TestPlan_RequestsThatNobodyCanServe_HoldUpNothing(t *testing.T) {
 		require.Equal(t, placement.ReasonTooSmall, e.Explain(&lanes[i].Lane)[0].Code)
 	}
 }
+
+func TestReserve_WhenAShorterOneOfTheLanePasses_StaysForTheFirst(t *testing.T) {
+	hold := of(gpuLane(domain.Resources{GPUs: domain.One}), "c", 10)
+	s := placement.Snapshot{Now: epoch0, Occupancy: []domain.Occupancy{
+		until(epoch0.Add(3*time.Hour), 1, hold, "gpu1"), until(epoch0.Add(time.Hour), 1, sharesOf(), "gpu0"),
+		until(epoch0.Add(2*time.Hour), 2, hold, "gpu1"),
+	}}
+	for n := range 15 { // a tenth of 30 devices may be reserved
+		s.Workers = append(s.Workers, gpuWorker(n+1, 0, 2, "A10"))
+		if n > 1 {
+			s.Occupancy = append(s.Occupancy, until(epoch0.Add(20*time.Hour), n+1, hold, "gpu0", "gpu1"))
+		}
+	}
+	two := of(gpuLane(domain.Resources{GPUs: 2 * domain.One}, 1), "d", 10) // reserves worker 2
+	one := of(gpuLane(domain.Resources{GPUs: domain.One}, 2, 3), "a", 10)  // reserves worker 1
+	one.Heads[1].Timeout = 10 * time.Minute
+	as := plan(s, 10, two, one, sharesOf(0))
+	require.Len(t, as, 1, "no share gets what is reserved for the first")
+	assert.Equal(t, one.Heads[1].ID, as[0].WorkloadID)
+	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
+}

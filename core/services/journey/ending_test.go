@@ -9,6 +9,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
 func TestStuckRun_CancelIgnored_KeepsItsSlotVisiblyAndNothingIsSentThere(t *testing.T) {
@@ -78,4 +79,77 @@ func TestDeclinedWork_AnotherWorkerIsFree_GoesThereAtOnce(t *testing.T) {
 	w.worker("other", 1)
 	w.tick()
 	assert.Equal(t, domain.WorkerID("other"), w.get(id).WorkerID)
+}
+
+// A run that ends on one worker while its workload runs on another one gives nothing up.
+func TestPreemption_BesideAStuckRun_AsksOneThatRuns(t *testing.T) {
+	w := newWorld(t, preemptive)
+	theirs := w.other(domain.TierFree)
+	wk := w.worker("w", 2)
+	var ids []domain.WorkloadID
+	for range 2 {
+		ids = append(ids, theirs())
+		w.tick()
+		wk.poll()
+		w.pass(time.Second, wk)
+		_, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+			WorkloadID: ids[len(ids)-1], Generation: 1, Sequence: 1, Data: []byte("x"),
+		})
+		require.NoError(t, err)
+	}
+	runs, stuck := ids[0], ids[1]
+	as, err := w.b.Plane.Report(t.Context(), wk.ref, []ports.Report{{
+		WorkloadID: stuck, Generation: 1, Event: domain.EventRelease, Reason: "stopped", StillRunning: true,
+	}})
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeApplied, as[0].Outcome)
+	other := w.worker("other", 1)
+	w.tick()
+	other.poll()
+	require.Contains(t, other.held, stuck)
+	w.pass(15*time.Second, wk, other)
+	w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Hard.WorkerID = "w" })
+	var asked []domain.WorkloadID
+	for range 20 {
+		w.pass(time.Second)
+		wk.beat()
+		other.beat()
+		cs, err := w.b.Plane.Poll(t.Context(), wk.ref, 0)
+		require.NoError(t, err)
+		for _, c := range cs {
+			if c.Kind == ports.CommandPreempt {
+				asked = append(asked, c.WorkloadID)
+			}
+		}
+	}
+	assert.Equal(t, []domain.WorkloadID{runs}, asked)
+}
+
+func TestPreemption_OfARunThatDoesNotRelease_AsksAnotherOneNext(t *testing.T) {
+	w := newWorld(t, preemptive)
+	theirs := w.other(domain.TierFree)
+	wk := w.worker("w", 2)
+	for range 2 {
+		id := theirs()
+		w.tick()
+		wk.poll()
+		w.pass(time.Second, wk)
+		_, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+			WorkloadID: id, Generation: 1, Sequence: 1, Data: []byte("x"),
+		})
+		require.NoError(t, err)
+	}
+	w.pass(10*time.Second, wk)
+	w.submit()
+	asked := map[domain.WorkloadID]bool{}
+	for range 150 {
+		w.pass(time.Second)
+		wk.beat()
+		cs, err := w.b.Plane.Poll(t.Context(), wk.ref, 0)
+		require.NoError(t, err)
+		for _, c := range cs {
+			asked[c.WorkloadID] = true
+		}
+	}
+	assert.Len(t, asked, 2)
 }

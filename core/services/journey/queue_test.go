@@ -235,6 +235,58 @@ func preempts(t *testing.T, skewed func(*setup)) {
 	assert.Equal(t, domain.StatusRunning, w.status(rival, low), "and continues")
 }
 
+func TestPreemption_BesideManyThatHaveSavedNothing_FindsTheOneThatHas(t *testing.T) {
+	w := newWorld(t, preemptive)
+	theirs := w.other(domain.TierFree)
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{
+		Limits: domain.LimitsPatch{MaxConcurrent: domain.To(100)},
+	}, domain.Admin{KeyID: "key_admin"})
+	require.NoError(t, err)
+	wk := w.worker("w", 46)
+	id := theirs()
+	w.tick()
+	wk.poll()
+	_, err = w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+		WorkloadID: id, Generation: 1, Sequence: 1, Data: []byte("x"),
+	})
+	require.NoError(t, err)
+	w.pass(time.Second, wk)
+	for range 45 {
+		theirs()
+	}
+	w.tick()
+	wk.poll()
+	w.pass(10*time.Second, wk)
+	w.submit()
+	w.pass(2*time.Minute, wk)
+	assert.NotZero(t, w.observer.counts["preempted"])
+}
+
+func TestPreemption_ForACustomerThatMayRunOneMore_AsksOnce(t *testing.T) {
+	w := newWorld(t, preemptive)
+	theirs := w.other(domain.TierFree)
+	wk := w.worker("w", 2)
+	for range 2 {
+		id := theirs()
+		w.tick()
+		wk.poll()
+		_, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+			WorkloadID: id, Generation: 1, Sequence: 1, Data: []byte("x"),
+		})
+		require.NoError(t, err)
+	}
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{
+		Limits: domain.LimitsPatch{MaxConcurrent: domain.To(1)},
+	}, domain.Admin{KeyID: "key_admin"})
+	require.NoError(t, err)
+	w.pass(10*time.Second, wk)
+	w.submit()
+	w.pass(3*time.Second, wk)
+	w.submit()
+	w.pass(20*time.Second, wk)
+	assert.Equal(t, 1, w.observer.counts["preempted"])
+}
+
 func TestPreemption_WorkloadThatIsNotPreemptible_IsNotAsked(t *testing.T) {
 	t.Run("preemption is off by default", func(t *testing.T) {
 		w, wk, _, _ := busy(t, true)

@@ -56,6 +56,26 @@ func TestScheduler_WhenTheStoreCannotBeRead_SendsWhatItHasAssigned(t *testing.T)
 	assert.Equal(t, domain.StatusRunning, w.get(id).Status)
 }
 
+// unmixed is a store that cannot tell the mix.
+type unmixed struct{ ports.StatisticsStore }
+
+func (unmixed) Mix(context.Context) ([]domain.MixClass, error) {
+	return nil, domain.Unavailable(0, "the statement took too long")
+}
+
+// The mix only says which of several workers is best.
+func TestScheduler_WhenTheMixCannotBeRead_PlacesAllTheSame(t *testing.T) {
+	w := newWorld(t, func(s *setup) { s.stores.Statistics = unmixed{s.stores.Statistics} })
+	_, err := w.b.Plane.Register(t.Context(), domain.Registration{
+		WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1,
+		Resources: domain.Offer{Devices: []domain.Device{{ID: "gpu0"}}},
+	})
+	require.NoError(t, err)
+	id := w.submit()
+	w.tick()
+	assert.Equal(t, domain.StatusScheduled, w.get(id).Status)
+}
+
 // brief is a store that leaves what is large out of its answers to assignments.
 type brief struct{ ports.WorkloadStore }
 
@@ -116,4 +136,42 @@ func TestWait_WhileNothingHappens_ReadsTheWholeWorkloadOnlyAtItsEnds(t *testing.
 	assert.Equal(t, domain.StatusPending, got.Status)
 	assert.NotEmpty(t, got.Input)
 	assert.Equal(t, 2, store.whole)
+}
+
+// counted is a store that knows how many workloads it was asked for at once.
+type counted struct {
+	ports.WorkloadStore
+	most int
+}
+
+func (c *counted) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	c.most = max(c.most, len(ids))
+	return c.WorkloadStore.GetAny(ctx, ids...)
+}
+
+func TestPreemption_OfMany_HoldsFewInMemory(t *testing.T) {
+	var store *counted
+	w := newWorld(t, preemptive, func(s *setup) {
+		store = &counted{WorkloadStore: s.stores.Workloads}
+		s.stores.Workloads = store
+	})
+	theirs := w.other(domain.TierFree)
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{
+		Limits: domain.LimitsPatch{MaxConcurrent: domain.To(100)},
+	}, domain.Admin{KeyID: "key_admin"})
+	require.NoError(t, err)
+	_, err = w.b.Leadership.Tick(t.Context()) // the scheduler made last has the store that counts
+	require.NoError(t, err)
+	wk := w.worker("w", 40)
+	for range 40 {
+		theirs()
+	}
+	w.tick()
+	wk.poll()
+	w.pass(10*time.Second, wk)
+	for n := range 40 {
+		w.submit(priority(1 + n/8))
+	}
+	w.pass(6*time.Second, wk)
+	assert.Equal(t, 32, store.most)
 }

@@ -62,7 +62,7 @@ func (s *Service) actor() domain.Actor {
 	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}
 }
 
-// sendAtOnce is how many workloads Send holds in memory: the input of each may have a MiB.
+// sendAtOnce is how many workloads are held in memory at once: the input of each may have a MiB.
 const sendAtOnce = 32
 
 // Send sends each of these workloads to the worker that it is assigned to. A workload that is no

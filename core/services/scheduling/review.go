@@ -9,8 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// unplaceableAfter is how long a workload must have waited before it is marked as unplaceable. A
-// worker that restarts is back by then.
+// unplaceableAfter is how long a workload must have waited before it is marked as unplaceable, and
+// how long one that has run before must have been found so. A worker that restarts is back by then.
 const unplaceableAfter = 10 * time.Second
 
 // review deals with the lanes that were passed over. It asks running workloads to make room,
@@ -31,12 +31,21 @@ func (s *Service) review(
 	return s.mark(ctx, epoch, v, passedOver[domain.ObstacleUnplaceable])
 }
 
+// mark says since when a workload of a generation is known to be one that no worker can run, and the
+// reason that is audited.
+type mark struct {
+	generation int64
+	since      time.Time
+	reason     string
+}
+
 // mark writes into the status and the audit trail of the first workloads of these lanes why no
-// worker can run them. Each reason is written once. A workload behind them is marked when it
-// becomes one of the first.
+// worker can run them. Each reason is written once for each time that the workload waits. A workload
+// behind them is marked when it becomes one of the first, and what is more than a batch with the
+// next review.
 func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain.LaneHeads) error {
 	before := s.marked
-	s.marked = map[domain.WorkloadID]string{}
+	s.marked = map[domain.WorkloadID]mark{}
 	if len(lanes) == 0 {
 		return nil
 	}
@@ -48,13 +57,20 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 			if n == minHeads || v.Now.Sub(h.QueueAt) < unplaceableAfter {
 				break
 			}
-			s.marked[h.ID] = reason
-			if before[h.ID] != reason && len(b.Transitions) < BatchSize {
+			m := before[h.ID]
+			if m.since.IsZero() || m.generation != h.Generation {
+				m = mark{generation: h.Generation, since: v.now}
+			}
+			// What has run before began to wait long ago, but may have lost its worker just now.
+			early := h.Generation > 0 && v.now.Sub(m.since) < unplaceableAfter
+			if !early && m.reason != reason && len(b.Transitions) < BatchSize {
+				m.reason = reason
 				b.Transitions = append(b.Transitions, domain.Transition{
 					WorkloadID: h.ID, Event: domain.EventUnplaceable, Generation: h.Generation,
 					Reason: reason, Actor: s.actor(),
 				})
 			}
+			s.marked[h.ID] = m
 		}
 	}
 	results, err := s.deps.Applier.Apply(ctx, b)

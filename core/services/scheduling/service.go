@@ -72,7 +72,7 @@ type Service struct {
 	// The fields that follow belong to one epoch. They are dropped when another one begins.
 	epoch    int64
 	shares   *placement.FairShare
-	marked   map[domain.WorkloadID]string // the audited reason why a workload cannot be placed
+	marked   map[domain.WorkloadID]mark // those that cannot be placed
 	requests requests
 	meter    meter
 }
@@ -166,9 +166,6 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 		plan = append(plan, more...)
 		if exhausted == "" || len(plan) == BatchSize {
 			return plan, nil
-		}
-		if planner.FreeSlots() == 0 {
-			continue // nothing can be placed, but the planner still has to pass over the other lanes
 		}
 		// The store still returns the workloads that are planned but not committed, so each read
 		// must reach further than the one before.

@@ -72,26 +72,28 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	if s.cfg.Policy == domain.PolicyFair {
 		s.settle(v)
 	}
-	if v.Mix, err = s.readMix(ctx, v); err != nil {
-		return nil, err
-	}
+	v.Mix = s.readMix(ctx, v)
 	v.planner = placement.NewPlanner(v.Snapshot)
 	v.planner.Add(v.heads...)
 	return v, nil
 }
 
-// readMix returns the mix of what is submitted, which may be mixInterval old. It reads nothing while
-// no worker has devices, for which alone the mix matters.
-func (s *Service) readMix(ctx context.Context, v *view) ([]domain.MixClass, error) {
+// readMix returns the mix of what is submitted, which may be mixInterval old, or older while it cannot be
+// read: then work is placed all the same. It reads nothing while no worker has devices, for which alone
+// the mix matters.
+func (s *Service) readMix(ctx context.Context, v *view) []domain.MixClass {
 	devices := slices.ContainsFunc(v.Workers, func(w domain.Worker) bool { return len(w.Resources.Devices) > 0 })
 	if !devices || !s.mixRead.IsZero() && v.now.Sub(s.mixRead) < mixInterval {
-		return s.mix, nil
+		return s.mix
 	}
+	s.mixRead = v.now
 	mix, err := s.deps.Statistics.Mix(ctx)
-	if err == nil {
-		s.mix, s.mixRead = mix, v.now
+	if err != nil {
+		s.deps.Log.Warn("the mix of what is submitted cannot be read, the last one serves on", "error", err)
+		return s.mix
 	}
-	return mix, err
+	s.mix = mix
+	return mix
 }
 
 // describe returns what the heads show of the queue.
