@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +16,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
+	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/bootstrap"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -146,9 +149,6 @@ func TestPods_OfEveryOverlay_AreSpreadAndDisruptedFewAtATime(t *testing.T) {
 	assert.NotContains(t, []string{"", "latest", "dev"}, tag, "a release is named")
 }
 
-// configure builds the environment of a container, with a file for each secret, and returns the
-// configuration that the process would have. A variable that nobody reads is an error, and so is a
-// secret that is not a file.
 // Runs that keep to their limits do not get their pod evicted.
 func TestWorkers_OfEveryOverlay_HaveScratchForTheLimitsOfAllSlots(t *testing.T) {
 	forEach(t, func(s set) {
@@ -165,6 +165,24 @@ func TestWorkers_OfEveryOverlay_HaveScratchForTheLimitsOfAllSlots(t *testing.T) 
 	})
 }
 
+// A worker that counts the disk of its node as its own gets work that it is evicted for.
+func TestWorkers_OfEveryOverlay_OfferNoMoreDiskThanTheirScratch(t *testing.T) {
+	forEach(t, func(s set) {
+		d, c := container(s, worker)
+		offered, err := hardware.ParseMB(configure(s, d, &c, bootstrap.RoleWorker).WorkerDiskMB)
+		require.NoError(s, err)
+		assert.Positive(s, offered)
+		for _, v := range d.Spec.Template.Spec.Volumes {
+			if v.EmptyDir != nil {
+				assert.LessOrEqual(s, int64(offered)<<20, v.EmptyDir.SizeLimit.Value())
+			}
+		}
+	})
+}
+
+// configure builds the environment of a container, with a file for each secret, and returns the
+// configuration that the process would have. A variable that nobody reads is an error, and so is a
+// secret that is not a file.
 func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.Role) bootstrap.Config {
 	s.Helper()
 	secrets := map[string]string{
@@ -356,6 +374,22 @@ func TestIngress_OfEveryOverlay_HasTLSAndLeadsToTheCoordinators(t *testing.T) {
 	})
 }
 
+// A batch has up to 16 MiB, and a coordinator answers within 90 s; the controller of nginx takes 1 MiB
+// and waits for 60 s unless it is told.
+func TestIngress_OfEveryOverlay_LetsBatchesAndLongPollsThrough(t *testing.T) {
+	forEach(t, func(s set) {
+		of := find[*networkingv1.Ingress](s, "niyanta").Annotations
+		size, err := resource.ParseQuantity(strings.ToUpper(of["nginx.ingress.kubernetes.io/proxy-body-size"]))
+		require.NoError(s, err)
+		assert.Greater(s, size.Value(), int64(16<<20))
+		for _, name := range []string{"read", "send"} {
+			seconds, err := strconv.Atoi(of["nginx.ingress.kubernetes.io/proxy-"+name+"-timeout"])
+			require.NoError(s, err, name)
+			assert.Greater(s, seconds, 90, name)
+		}
+	})
+}
+
 func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {
 	for _, overlay := range []string{"overlays/keda", "testdata/keda-tls"} {
 		t.Run(path.Base(overlay), func(t *testing.T) { scalesByAPool(t, load(t, overlay)) })
@@ -384,6 +418,11 @@ func scalesByAPool(t *testing.T, s set) {
 	assert.EqualValues(t, pools[0].MaxWorkers, *scaled.Spec.MaxReplicaCount)
 	assert.EqualValues(t, pools[0].MinWorkers, *scaled.Spec.MinReplicaCount)
 	assert.Equal(t, configure(s, d, &c, bootstrap.RoleWorker).WorkerSlots, pools[0].Slots)
+	// What the pool does not state is not limited: work that is too large for every pod would add pods.
+	offer := pools[0].Resources
+	assert.Equal(t, c.Resources.Limits.Cpu().MilliValue(), int64(offer.CPUCores))
+	assert.Equal(t, c.Resources.Limits.Memory().Value(), int64(offer.MemoryMB)<<20)
+	assert.Equal(t, configure(s, d, &c, bootstrap.RoleWorker).WorkerDiskMB, strconv.Itoa(offer.DiskMB))
 
 	auth := find[*triggerAuthentication](s, trigger.AuthenticationRef.Name)
 	modes, parameters := "bearer", []string{"token"}
