@@ -45,6 +45,7 @@ var schemas = map[string]schema{
 	},
 	"data.aws_partition":           {"", "", "", "partition dns_suffix"},
 	"data.aws_caller_identity":     {"", "", "", "account_id"},
+	"data.aws_ec2_instance_type":   {"instance_type", "", "", "default_vcpus memory_size"},
 	"data.aws_iam_policy_document": {"", "", "statement", "json"},
 	"ephemeral.random_password":    {"length", "special", "", "result"},
 	"aws_lb": {
