@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
@@ -359,35 +358,6 @@ func TestPrometheusRule_IsThatOfTheMonitoringFolder(t *testing.T) {
 	require.NotEmpty(t, file.Groups)
 	got := find[*monitoringv1.PrometheusRule](load(t, "base"), "niyanta")
 	assert.Equal(t, file, got.Spec, "copy the groups of deploy/monitoring/rules.yaml to base/prometheusrule.yaml")
-}
-
-func TestIngress_OfEveryOverlay_HasTLSAndLeadsToTheCoordinators(t *testing.T) {
-	forEach(t, func(s set) {
-		in := find[*networkingv1.Ingress](s, "niyanta")
-		service := find[*corev1.Service](s, coordinator)
-		for _, rule := range in.Spec.Rules {
-			assert.Contains(s, in.Spec.TLS[0].Hosts, rule.Host)
-			backend := rule.HTTP.Paths[0].Backend.Service
-			assert.Equal(s, service.Name, backend.Name)
-			assert.Equal(s, service.Spec.Ports[0].Name, backend.Port.Name)
-		}
-	})
-}
-
-// A batch has up to 16 MiB, and a coordinator answers within 90 s; the controller of nginx takes 1 MiB
-// and waits for 60 s unless it is told.
-func TestIngress_OfEveryOverlay_LetsBatchesAndLongPollsThrough(t *testing.T) {
-	forEach(t, func(s set) {
-		of := find[*networkingv1.Ingress](s, "niyanta").Annotations
-		size, err := resource.ParseQuantity(strings.ToUpper(of["nginx.ingress.kubernetes.io/proxy-body-size"]))
-		require.NoError(s, err)
-		assert.Greater(s, size.Value(), int64(16<<20))
-		for _, name := range []string{"read", "send"} {
-			seconds, err := strconv.Atoi(of["nginx.ingress.kubernetes.io/proxy-"+name+"-timeout"])
-			require.NoError(s, err, name)
-			assert.Greater(s, seconds, 90, name)
-		}
-	})
 }
 
 func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {

@@ -76,6 +76,27 @@ resource "aws_lb_listener" "https" {
   }
 }
 
+# Metrics need no key and tell of all customers. Prometheus reads them at the machines.
+resource "aws_lb_listener_rule" "metrics" {
+  listener_arn = aws_lb_listener.https.arn
+  priority     = 1
+
+  action {
+    type = "fixed-response"
+
+    fixed_response {
+      content_type = "text/plain"
+      status_code  = "404"
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = ["/metrics"]
+    }
+  }
+}
+
 resource "aws_launch_template" "coordinator" {
   name_prefix            = "${var.name}-coordinator-"
   image_id               = var.ami_id

@@ -272,6 +272,29 @@ func TestGroups_WhoseTargetsAreAskedForReadiness_ReplaceNothingForIt(t *testing.
 	assert.Positive(t, found)
 }
 
+// Metrics need no key and tell of all customers: the load balancer must not pass them on.
+func TestLoadBalancer_OfClients_PassesNoMetricsOn(t *testing.T) {
+	rule := check(sources(t)).declared["aws_lb_listener_rule.metrics"]
+	require.NotNil(t, rule)
+	var action string
+	var paths []string
+	for _, b := range rule.Body.Blocks {
+		switch b.Type {
+		case "action":
+			action = literal(b, "type")
+		case "condition":
+			require.Len(t, b.Body.Blocks, 1)
+			v, diags := b.Body.Blocks[0].Body.Attributes["values"].Expr.Value(nil)
+			require.False(t, diags.HasErrors(), diags)
+			for _, path := range v.AsValueSlice() {
+				paths = append(paths, path.AsString())
+			}
+		}
+	}
+	assert.Equal(t, "fixed-response", action)
+	assert.Equal(t, []string{"/metrics"}, paths)
+}
+
 // What the pool does not state is not limited: work that is too large for every machine would add machines.
 func TestPool_OfTheGroup_SaysHowLargeItsMachinesAre(t *testing.T) {
 	_, pool, found := strings.Cut(sources(t)["coordinators.tf"], "pools = jsonencode([{")
