@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
+	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/bootstrap"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -146,9 +148,6 @@ func TestPods_OfEveryOverlay_AreSpreadAndDisruptedFewAtATime(t *testing.T) {
 	assert.NotContains(t, []string{"", "latest", "dev"}, tag, "a release is named")
 }
 
-// configure builds the environment of a container, with a file for each secret, and returns the
-// configuration that the process would have. A variable that nobody reads is an error, and so is a
-// secret that is not a file.
 // Runs that keep to their limits do not get their pod evicted.
 func TestWorkers_OfEveryOverlay_HaveScratchForTheLimitsOfAllSlots(t *testing.T) {
 	forEach(t, func(s set) {
@@ -165,6 +164,24 @@ func TestWorkers_OfEveryOverlay_HaveScratchForTheLimitsOfAllSlots(t *testing.T) 
 	})
 }
 
+// A worker that counts the disk of its node as its own gets work that it is evicted for.
+func TestWorkers_OfEveryOverlay_OfferNoMoreDiskThanTheirScratch(t *testing.T) {
+	forEach(t, func(s set) {
+		d, c := container(s, worker)
+		offered, err := hardware.ParseMB(configure(s, d, &c, bootstrap.RoleWorker).WorkerDiskMB)
+		require.NoError(s, err)
+		assert.Positive(s, offered)
+		for _, v := range d.Spec.Template.Spec.Volumes {
+			if v.EmptyDir != nil {
+				assert.LessOrEqual(s, int64(offered)<<20, v.EmptyDir.SizeLimit.Value())
+			}
+		}
+	})
+}
+
+// configure builds the environment of a container, with a file for each secret, and returns the
+// configuration that the process would have. A variable that nobody reads is an error, and so is a
+// secret that is not a file.
 func configure(s set, d *appsv1.Deployment, c *corev1.Container, role bootstrap.Role) bootstrap.Config {
 	s.Helper()
 	secrets := map[string]string{
@@ -343,19 +360,6 @@ func TestPrometheusRule_IsThatOfTheMonitoringFolder(t *testing.T) {
 	assert.Equal(t, file, got.Spec, "copy the groups of deploy/monitoring/rules.yaml to base/prometheusrule.yaml")
 }
 
-func TestIngress_OfEveryOverlay_HasTLSAndLeadsToTheCoordinators(t *testing.T) {
-	forEach(t, func(s set) {
-		in := find[*networkingv1.Ingress](s, "niyanta")
-		service := find[*corev1.Service](s, coordinator)
-		for _, rule := range in.Spec.Rules {
-			assert.Contains(s, in.Spec.TLS[0].Hosts, rule.Host)
-			backend := rule.HTTP.Paths[0].Backend.Service
-			assert.Equal(s, service.Name, backend.Name)
-			assert.Equal(s, service.Spec.Ports[0].Name, backend.Port.Name)
-		}
-	})
-}
-
 func TestKEDA_Scales_ByAPoolOfTheCoordinators(t *testing.T) {
 	for _, overlay := range []string{"overlays/keda", "testdata/keda-tls"} {
 		t.Run(path.Base(overlay), func(t *testing.T) { scalesByAPool(t, load(t, overlay)) })
@@ -384,6 +388,11 @@ func scalesByAPool(t *testing.T, s set) {
 	assert.EqualValues(t, pools[0].MaxWorkers, *scaled.Spec.MaxReplicaCount)
 	assert.EqualValues(t, pools[0].MinWorkers, *scaled.Spec.MinReplicaCount)
 	assert.Equal(t, configure(s, d, &c, bootstrap.RoleWorker).WorkerSlots, pools[0].Slots)
+	// What the pool does not state is not limited: work that is too large for every pod would add pods.
+	offer := pools[0].Resources
+	assert.Equal(t, c.Resources.Limits.Cpu().MilliValue(), int64(offer.CPUCores))
+	assert.Equal(t, c.Resources.Limits.Memory().Value(), int64(offer.MemoryMB)<<20)
+	assert.Equal(t, configure(s, d, &c, bootstrap.RoleWorker).WorkerDiskMB, strconv.Itoa(offer.DiskMB))
 
 	auth := find[*triggerAuthentication](s, trigger.AuthenticationRef.Name)
 	modes, parameters := "bearer", []string{"token"}

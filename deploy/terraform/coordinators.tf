@@ -17,6 +17,8 @@ locals {
   # What coordinators and workers begin with.
   prepare = templatefile("${path.module}/templates/prepare.sh", { region = var.region })
 
+  # What a pool does not state is not limited: work that is too large for every machine would add machines.
+  # The kernel keeps some of the memory, and the system some of the disk.
   pools = jsonencode([{
     name = var.pool.name
     types = concat(
@@ -24,6 +26,9 @@ locals {
       [for program in var.pool.exec_allow : "exec:${program}"],
     )
     slots       = var.pool.slots
+    cpu         = data.aws_ec2_instance_type.worker.default_vcpus
+    memory_mb   = floor(data.aws_ec2_instance_type.worker.memory_size * 0.9)
+    disk_mb     = local.worker_disk_mb
     min_workers = var.pool.min_workers
     max_workers = var.pool.max_workers
   }])
@@ -68,6 +73,27 @@ resource "aws_lb_listener" "https" {
   default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.coordinator.arn
+  }
+}
+
+# Metrics need no key and tell of all customers. Prometheus reads them at the machines.
+resource "aws_lb_listener_rule" "metrics" {
+  listener_arn = aws_lb_listener.https.arn
+  priority     = 1
+
+  action {
+    type = "fixed-response"
+
+    fixed_response {
+      content_type = "text/plain"
+      status_code  = "404"
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = ["/metrics"]
+    }
   }
 }
 
@@ -146,6 +172,7 @@ resource "aws_autoscaling_group" "coordinator" {
   }
 
   depends_on = [
+    aws_iam_role_policy.machine,
     aws_secretsmanager_secret_version.postgres_url, aws_secretsmanager_secret_version.nats_url,
     aws_secretsmanager_secret_version.admin_key, aws_secretsmanager_secret_version.worker_key,
   ]

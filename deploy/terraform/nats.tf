@@ -25,6 +25,8 @@ resource "aws_instance" "nats" {
     region    = var.region
     secret    = aws_secretsmanager_secret.this["nats-url"].arn
     addresses = local.nats_addresses
+
+    secrets_version = var.secrets_version
   })
 
   primary_network_interface {
@@ -42,4 +44,6 @@ resource "aws_instance" "nats" {
   tags = {
     Name = "${var.name}-nats-${count.index + 1}"
   }
+
+  depends_on = [aws_iam_role_policy.machine, aws_secretsmanager_secret_version.nats_url]
 }

@@ -43,8 +43,10 @@ var schemas = map[string]schema{
 	"aws_lb_listener": {
 		"load_balancer_arn", "port protocol ssl_policy certificate_arn", "default_action", "",
 	},
+	"aws_lb_listener_rule":         {"listener_arn", "priority", "action condition", ""},
 	"data.aws_partition":           {"", "", "", "partition dns_suffix"},
 	"data.aws_caller_identity":     {"", "", "", "account_id"},
+	"data.aws_ec2_instance_type":   {"instance_type", "", "", "default_vcpus memory_size"},
 	"data.aws_iam_policy_document": {"", "", "statement", "json"},
 	"ephemeral.random_password":    {"length", "special", "", "result"},
 	"aws_lb": {
@@ -108,6 +110,10 @@ var blockSchemas = map[string]schema{
 	"statement":                       {"", "actions resources effect", "principals condition", ""},
 	"principals":                      {"type identifiers", "", "", ""},
 	"condition":                       {"test variable values", "", "", ""},
+	"aws_lb_listener_rule.condition":  {"", "", "path_pattern", ""},
+	"path_pattern":                    {"values", "", "", ""},
+	"action":                          {"type", "", "fixed_response", ""},
+	"fixed_response":                  {"content_type", "message_body status_code", "", ""},
 	"lifecycle":                       {"", "create_before_destroy ignore_changes prevent_destroy", "", ""},
 }
 
@@ -158,6 +164,11 @@ func (m *module) arguments(name string, b *hclsyntax.Block, s schema) {
 			m.problem(inner.DefRange(), "%s has no block %s", name, kind)
 			continue
 		}
-		m.arguments(name+"."+kind, body, blockSchemas[kind])
+		resource, _, _ := strings.Cut(name, ".")
+		s, own := blockSchemas[resource+"."+kind]
+		if !own {
+			s = blockSchemas[kind]
+		}
+		m.arguments(name+"."+kind, body, s)
 	}
 }

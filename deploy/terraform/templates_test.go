@@ -99,7 +99,8 @@ var variables = map[string]cty.Value{
 	"worker_secret": text("arn:w"), "scaler_secret": text("arn:s"), "pool": text("main"), "group": text("workers"),
 	"hook": text("drain"), "metric_namespace": text("Niyanta"), "secrets_version": cty.NumberIntVal(1),
 	"replicas": cty.ListVal([]cty.Value{text("r1:5432"), text("r2:5432")}), "url": text("https://niyanta.example.com"),
-	"slots": cty.NumberIntVal(10), "exec_allow": text("sh,ls"), "exec_uids": text("2000000000-2000009999"),
+	"slots": cty.NumberIntVal(10), "disk_mb": cty.NumberIntVal(40960), "exec_allow": text("sh,ls"),
+	"exec_uids":     text("2000000000-2000009999"),
 	"drain_timeout": cty.NumberIntVal(300), "spot": cty.True,
 	"secret": text("arn:n"), "addresses": cty.ListVal([]cty.Value{text("10.0.0.1"), text("10.0.1.1")}),
 	"bucket": text("programs"), "key": text("niyanta"), "path": text("/usr/local/bin/niyanta"),
@@ -131,6 +132,14 @@ func TestTemplates_Rendered_AreScriptsOfAShell(t *testing.T) {
 	}
 }
 
+// Machines are replaced when what they begin with changes. The secrets are not in it, but their version is.
+func TestMachines_ThatReadSecrets_ChangeWithTheirVersion(t *testing.T) {
+	for _, name := range []string{"coordinator.sh", "worker.sh", "nats.sh"} {
+		other := render(t, name, with("secrets_version", cty.NumberIntVal(2)))
+		assert.NotEqual(t, render(t, name, variables), other, name)
+	}
+}
+
 func TestMachines_ThatReadSecrets_PrepareBefore(t *testing.T) {
 	for _, name := range []string{"coordinator.sh", "worker.sh"} {
 		script := render(t, name, with("prepare", text(render(t, "prepare.sh", variables))))
@@ -146,7 +155,10 @@ func settings(script, file string) (env []string) {
 	for _, part := range regexp.MustCompile(`(?s)cat >+ /etc/niyanta/`+file+` <<'?SETTINGS'?\n(.*?)\nSETTINGS`).
 		FindAllStringSubmatch(script, -1) {
 		for line := range strings.SplitSeq(part[1], "\n") {
-			name, value, _ := strings.Cut(line, "=")
+			name, value, set := strings.Cut(line, "=")
+			if !set || strings.HasPrefix(name, "#") {
+				continue
+			}
 			env = append(env, name+"="+strings.Trim(value, "'"))
 		}
 	}
@@ -170,7 +182,7 @@ func TestMachines_WithTheirSettings_Start(t *testing.T) {
 	}{
 		{"coordinator.sh", "coordinator.env", bootstrap.RoleCoordinator, 9},
 		{"coordinator.sh", "exporter.env", bootstrap.RoleScaleExporter, 8},
-		{"worker.sh", "worker.env", bootstrap.RoleWorker, 12},
+		{"worker.sh", "worker.env", bootstrap.RoleWorker, 14},
 	} {
 		env := settings(render(t, x.script, variables), x.file)
 		require.GreaterOrEqual(t, len(env), x.least, x.file)
@@ -181,6 +193,13 @@ func TestMachines_WithTheirSettings_Start(t *testing.T) {
 		require.NoError(t, err, x.file)
 		require.NoError(t, cfg.Validate(x.role), x.file)
 	}
+}
+
+// /tmp of Amazon Linux 2023 is in memory: what programs write there would be taken from it.
+func TestWorker_OfPrograms_KeepsTheirFilesOnTheDisk(t *testing.T) {
+	env := settings(render(t, "worker.sh", variables), "worker.env")
+	assert.Contains(t, env, "TMPDIR=/var/tmp")
+	assert.Contains(t, env, "NIYANTA_WORKER_DISK_MB=40960")
 }
 
 // A program that reaches the metadata service has the machine's role, and so the worker's key. The

@@ -272,6 +272,63 @@ func TestGroups_WhoseTargetsAreAskedForReadiness_ReplaceNothingForIt(t *testing.
 	assert.Positive(t, found)
 }
 
+// Metrics need no key and tell of all customers: the load balancer must not pass them on.
+func TestLoadBalancer_OfClients_PassesNoMetricsOn(t *testing.T) {
+	rule := check(sources(t)).declared["aws_lb_listener_rule.metrics"]
+	require.NotNil(t, rule)
+	var action string
+	var paths []string
+	for _, b := range rule.Body.Blocks {
+		switch b.Type {
+		case "action":
+			action = literal(b, "type")
+		case "condition":
+			require.Len(t, b.Body.Blocks, 1)
+			v, diags := b.Body.Blocks[0].Body.Attributes["values"].Expr.Value(nil)
+			require.False(t, diags.HasErrors(), diags)
+			for _, path := range v.AsValueSlice() {
+				paths = append(paths, path.AsString())
+			}
+		}
+	}
+	assert.Equal(t, "fixed-response", action)
+	assert.Equal(t, []string{"/metrics"}, paths)
+}
+
+// What the pool does not state is not limited: work that is too large for every machine would add machines.
+func TestPool_OfTheGroup_SaysHowLargeItsMachinesAre(t *testing.T) {
+	_, pool, found := strings.Cut(sources(t)["coordinators.tf"], "pools = jsonencode([{")
+	require.True(t, found)
+	pool, _, _ = strings.Cut(pool, "}])")
+	for _, field := range []string{"cpu", "memory_mb", "disk_mb", "slots", "types", "max_workers"} {
+		assert.Regexp(t, `(?m)^\s+`+field+` += `, pool)
+	}
+}
+
+// A machine runs its script once, and the script ends at the first secret or program that it may not read.
+// So what a machine reads, and its right to read it, must be there before.
+func TestMachines_ThatReadSecrets_StartAfterTheirSecretsAndRights(t *testing.T) {
+	declared := check(sources(t)).declared
+	for address, needs := range map[string][]string{
+		"aws_instance.nats":                 {"nats_url"},
+		"aws_autoscaling_group.coordinator": {"postgres_url", "nats_url", "admin_key", "worker_key"},
+		"aws_autoscaling_group.worker":      {"nats_url", "worker_key"},
+	} {
+		got := map[string]bool{}
+		if after := declared[address].Body.Attributes["depends_on"]; after != nil {
+			for _, ref := range after.Expr.Variables() {
+				last, ok := ref[1].(hcl.TraverseAttr)
+				require.True(t, ok)
+				got[ref.RootName()+"."+last.Name] = true
+			}
+		}
+		assert.True(t, got["aws_iam_role_policy.machine"], "%s starts before its role may read anything", address)
+		for _, name := range needs {
+			assert.True(t, got["aws_secretsmanager_secret_version."+name], "%s starts before the secret %s", address, name)
+		}
+	}
+}
+
 // The policy of the exporter grants the rights for what its adapter calls, and no others.
 func TestExporter_HasTheRightsThatItsAdapterNeeds(t *testing.T) {
 	calls := map[string]bool{}

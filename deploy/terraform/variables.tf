@@ -41,7 +41,10 @@ variable "load_balancer_subnet_ids" {
 }
 
 variable "internal" {
-  description = "Whether the load balancer is only reached from within the VPC and what is connected to it."
+  description = <<-EOT
+    Whether the load balancer is only reached from within the VPC and what is connected to it. If it is not, the workers
+    leave the VPC to reach it: client_cidrs must have the addresses of its NAT gateways.
+  EOT
   type        = bool
   default     = true
 }
@@ -90,7 +93,7 @@ variable "nats_release" {
 }
 
 variable "secrets_version" {
-  description = "Raise it to make new passwords and keys. Then replace the machines of all groups."
+  description = "Raise it to make new passwords and keys. Then replace the workers."
   type        = number
   default     = 1
 }
@@ -143,6 +146,11 @@ variable "pool" {
     disk_gb       = optional(number, 50)
   })
   default = {}
+
+  validation {
+    condition     = var.pool.disk_gb >= 20
+    error_message = "pool.disk_gb must be at least 20: the system takes 10."
+  }
 }
 
 variable "drain_timeout_seconds" {

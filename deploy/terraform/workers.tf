@@ -4,6 +4,13 @@ locals {
 
   # The users of programs of exec, who do not reach the metadata service.
   exec_uids = "2000000000-2000009999"
+
+  # What workloads may reserve of the disk: what the system leaves.
+  worker_disk_mb = (var.pool.disk_gb - 10) * 1024
+}
+
+data "aws_ec2_instance_type" "worker" {
+  instance_type = var.pool.instance_type
 }
 
 resource "aws_launch_template" "worker" {
@@ -20,6 +27,7 @@ resource "aws_launch_template" "worker" {
     nats_secret     = aws_secretsmanager_secret.this["nats-url"].arn
     worker_secret   = aws_secretsmanager_secret.this["worker-key"].arn
     slots           = var.pool.slots
+    disk_mb         = local.worker_disk_mb
     exec_allow      = join(",", var.pool.exec_allow)
     exec_uids       = local.exec_uids
     drain_timeout   = var.drain_timeout_seconds
@@ -97,6 +105,7 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   depends_on = [
+    aws_iam_role_policy.machine,
     aws_secretsmanager_secret_version.nats_url, aws_secretsmanager_secret_version.worker_key,
   ]
 }
@@ -145,7 +154,7 @@ resource "aws_cloudwatch_metric_alarm" "out" {
   }
 }
 
-# In: one machine at a time, after five quiet minutes. Machines with work are protected.
+# In: a tenth of the machines at a time, one at least, after five quiet minutes. Machines with work are protected.
 resource "aws_autoscaling_policy" "in" {
   name                     = "spare-workers"
   autoscaling_group_name   = aws_autoscaling_group.worker.name

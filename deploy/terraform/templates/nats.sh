@@ -1,5 +1,5 @@
 #!/bin/bash
-# A server of NATS in a cluster of ${length(addresses)}.
+# A server of NATS in a cluster of ${length(addresses)}. Secrets: version ${secrets_version}.
 set -euo pipefail
 
 ${fetch}

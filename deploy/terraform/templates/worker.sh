@@ -25,6 +25,9 @@ NIYANTA_WORKER_KEY_FILE=/etc/niyanta/secrets/worker-key
 NIYANTA_WORKER_ID=$instance
 NIYANTA_WORKER_TAGS=instance=$instance
 NIYANTA_WORKER_SLOTS=${slots}
+NIYANTA_WORKER_DISK_MB=${disk_mb}
+# /tmp is in memory on Amazon Linux 2023.
+TMPDIR=/var/tmp
 NIYANTA_EXEC_ALLOW=${exec_allow}
 NIYANTA_EXEC_UIDS=${exec_uids}
 NIYANTA_DRAIN_TIMEOUT=${drain_timeout}s
