@@ -21,6 +21,7 @@ import httpx
 from . import _hardware
 from ._agent import Agent, Config
 from ._engine import Engine, WorkerError
+from ._environment import secret
 from ._handlers import Handler
 from ._hosts import Host, LoopHost, ThreadHost
 from ._http import only
@@ -108,13 +109,14 @@ class Worker:
 
     @classmethod
     def from_environment(cls, **more: Any) -> Worker:
-        """Returns the worker that the variables NIYANTA_COORDINATOR_URL, NIYANTA_WORKER_KEY,
-        NIYANTA_WORKER_ID, NIYANTA_WORKER_SLOTS and NIYANTA_WORKER_TAGS describe, with the files of
+        """Returns the worker that the variables NIYANTA_COORDINATOR_URL, NIYANTA_WORKER_KEY (or
+        NIYANTA_WORKER_KEY_FILE, the path of a file that has it), NIYANTA_WORKER_ID,
+        NIYANTA_WORKER_SLOTS and NIYANTA_WORKER_TAGS describe, with the files of
         `TLSFiles.from_environment`. Arguments go before."""
         files = TLSFiles.from_environment()
         tags = dict(t.strip().split("=", 1) for t in os.environ.get("NIYANTA_WORKER_TAGS", "").split(",") if t.strip())
         found: dict[str, Any] = {
-            "url": os.environ.get("NIYANTA_COORDINATOR_URL"), "key": os.environ.get("NIYANTA_WORKER_KEY"),
+            "url": os.environ.get("NIYANTA_COORDINATOR_URL"), "key": None if more.get("key") else secret("NIYANTA_WORKER_KEY"),
             "worker_id": os.environ.get("NIYANTA_WORKER_ID", ""),
             "slots": int(os.environ.get("NIYANTA_WORKER_SLOTS", "10")), "tags": tags,
             "tls": None if files == TLSFiles() or more.get("http") else files, **more,
