@@ -91,7 +91,8 @@ func TestEngine_WithAssignments_RunsThemAndDrains(t *testing.T) {
 		cancel()
 		require.NoError(t, <-done)
 		assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, p.events("wl_1"))
-		assert.False(t, early, "stopped before the coordinator knew of the drain: what it released would be placed here again")
+		assert.False(t, early,
+			"stopped before the coordinator knew of the drain: what it released would be placed here again")
 	})
 }
 
