@@ -37,13 +37,11 @@ func postgresStores(t *testing.T) func(*testing.T) contracttests.StoreHarness {
 	t.Helper()
 	c := servers.SharedPostgres(t, preparePostgres)
 	db := c.Database(t)
-	c.Exec(t, db, "CREATE TABLE test_clock (shift interval NOT NULL)", "INSERT INTO test_clock VALUES ('0')",
-		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE"+
-			" AS 'SELECT statement_timestamp() + (SELECT shift FROM test_clock)'")
+	c.Exec(t, db, servers.SlowClock...)
 	return func(t *testing.T) contracttests.StoreHarness {
 		t.Helper()
 		c.Empty(t, db, "goose_db_version", "leader_lease", "test_clock")
-		c.Exec(t, db, "UPDATE test_clock SET shift = '0'",
+		c.Exec(t, db, "UPDATE test_clock SET shift = '0', began = statement_timestamp()",
 			"UPDATE leader_lease SET holder = '', epoch = 0, lease_until = '-infinity'")
 		s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(db), MaxConns: 2, Log: silent})
 		require.NoError(t, err)

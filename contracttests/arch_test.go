@@ -84,7 +84,8 @@ var policy = []struct {
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests",
 		"contracttests/invariants"}},
 
-	{"contracttests", []string{"std", "deps", "core/domain", "core/ports", "contracttests/dear"}},
+	{"contracttests", []string{"std", "deps", "core/domain", "core/ports", "contracttests/dear",
+		"contracttests/testfiles"}},
 	{"contracttests/apispec", []string{"std", "deps", "api/openapi"}},
 	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -22,12 +23,12 @@ func SilentBusCases() []Case[BusHarness] {
 				b, silence := h.OpenBehind()
 				require.NoError(t, b.Publish(t.Context(), "s", nil))
 				silence()
-				begun := time.Now()
+				begun := testfiles.StartStopwatch(t)
 				eventually(t, func() bool {
 					return domain.IsCode(b.Publish(t.Context(), "s", nil),
 						domain.CodeUnavailable)
 				}, "that Publish fails as disconnected")
-				require.Less(t, time.Since(begun), noticedWithin)
+				require.Less(t, begun.Took(), noticedWithin)
 			}},
 		{"a request ends when its connection falls silent",
 			"CodeUnavailable when nobody is there to answer", func(t T, h BusHarness) {
@@ -44,10 +45,10 @@ func SilentBusCases() []Case[BusHarness] {
 					<-asked
 					silence()
 				}()
-				begun := time.Now()
+				begun := testfiles.StartStopwatch(t)
 				_, err := b.Request(t.Context(), "slow", nil)
 				requireCode(t, err, domain.CodeUnavailable)
-				require.Less(t, time.Since(begun), noticedWithin)
+				require.Less(t, begun.Took(), noticedWithin)
 			}},
 		{"a silent connection is replaced, with its subscriptions",
 			"Subscribe calls h for each message until the subscription is closed", func(t T, h BusHarness) {

@@ -29,10 +29,7 @@ func prepare(url string) error {
 	if _, err := postgres.MigrateUp(context.Background(), url, silent); err != nil {
 		return err
 	}
-	return postgres.ExecAll(url,
-		"CREATE TABLE test_clock (shift interval NOT NULL)", "INSERT INTO test_clock VALUES ('0')",
-		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT "+
-			"statement_timestamp() + (SELECT shift FROM test_clock)'")
+	return postgres.ExecAll(url, servers.SlowClock...)
 }
 
 func open(tb testing.TB, url string) *postgres.Store {

@@ -57,7 +57,7 @@ func TestCancel_WhileTheWorkloadIsPromoted_LeavesNothingInTheQueue(t *testing.T)
 		var blocked int
 		return other.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "+
 			"current_database()").Scan(&blocked) == nil && blocked == 1
-	}, 10*time.Second, 5*time.Millisecond, "the cancel waits for the promotion")
+	}, 30*time.Second, 5*time.Millisecond, "the cancel waits for the promotion")
 	require.NoError(t, promotion.Commit(ctx))
 	require.NoError(t, <-cancelled)
 	assert.Zero(t, waits(t, conn))

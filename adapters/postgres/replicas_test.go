@@ -14,6 +14,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/contracttests/dear"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -86,10 +87,10 @@ func (r *replicated) submit(customer domain.CustomerID) {
 // listed returns how many workloads of a customer a list finds, and how long that takes.
 func (r *replicated) listed(customer domain.CustomerID) (int, time.Duration) {
 	r.Helper()
-	began := time.Now()
+	began := testfiles.StartStopwatch(r)
 	page, err := r.Stores().Workloads.List(r.Context(), ports.WorkloadQuery{Customer: customer, Limit: 100})
 	require.NoError(r, err)
-	return len(page.Items), time.Since(began)
+	return len(page.Items), began.Took()
 }
 
 // acquired returns how many reads and checks each replica has served. The test calls the checks
@@ -119,7 +120,7 @@ func (r *replicated) pause(replica *servers.Postgres) (resume func()) {
 		var state string
 		require.NoError(r, conn.QueryRow(r.Context(), "SELECT pg_get_wal_replay_pause_state()").Scan(&state))
 		return state == "paused"
-	}, 10*time.Second, 20*time.Millisecond)
+	}, 30*time.Second, 20*time.Millisecond)
 	return func() { do(r.Context(), "SELECT pg_wal_replay_resume()") }
 }
 

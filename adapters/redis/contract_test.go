@@ -106,7 +106,7 @@ func TestSubscribe_WhenATopicIsNotConfirmed_EverySubscriberWaits(t *testing.T) {
 		require.NoError(t, <-made)
 	}
 	require.NoError(t, other.Publish(t.Context(), "s", nil))
-	require.Eventually(t, func() bool { return got.Load() == 2 }, 5*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return got.Load() == 2 }, 30*time.Second, time.Millisecond,
 		"both hear what is said from then on")
 }
 
@@ -176,7 +176,7 @@ func TestRateLimiter_WithoutRedis_LimitsByItself(t *testing.T) {
 		clock.Advance(2 * time.Second)
 		d, err = l.Allow(t.Context(), "k", 1, 5, 1)
 		return err == nil && d.Allowed
-	}, 10*time.Second, 20*time.Millisecond, "asked again later")
+	}, 30*time.Second, 20*time.Millisecond, "asked again later")
 	assert.Equal(t, 2, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)
 }
 
@@ -195,7 +195,7 @@ func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 		defer cancel()
 		r, err := other.Request(ctx, "s.x", nil)
 		return err == nil && string(r) == "ok"
-	}, 15*time.Second, 20*time.Millisecond)
+	}, 30*time.Second, 20*time.Millisecond)
 }
 
 func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
@@ -204,10 +204,10 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 	b := redis.NewBus(connect(t, s.URL()), randomIDs{}, slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { _ = b.Close() })
 	s.Stop()
-	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !b.Connected() }, 30*time.Second, time.Millisecond)
 	require.Never(t, func() bool { return b.Connected() }, 2*time.Second, 50*time.Millisecond)
 	require.NoError(t, s.Start())
-	require.Eventually(t, b.Connected, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, b.Connected, 30*time.Second, 10*time.Millisecond)
 	address := fmt.Sprintf("address=127.0.0.1:%d", s.Port)
 	assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="bus disconnected" `+address), log.String())
 	assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="bus reconnected" `+address), log.String())
@@ -222,7 +222,7 @@ func TestConnect_WhenTheURLIsBad_RefusesWithoutShowingIt(t *testing.T) {
 
 func TestSubscribe_WhileDisconnected_DoesNotWaitForRedis(t *testing.T) {
 	b := bus(t, "redis://127.0.0.1:1/0")
-	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !b.Connected() }, 30*time.Second, time.Millisecond)
 	begin := testfiles.StartStopwatch(t)
 	for n := range 5 {
 		_, err := b.Subscribe(t.Context(), fmt.Sprintf("subject.%d", n), "",

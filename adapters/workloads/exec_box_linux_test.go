@@ -302,7 +302,7 @@ func TestBox_WhenAProgramLeavesProcesses_NoneSurvives(t *testing.T) {
 func TestBox_Orphans_AreReapedByTheInit(t *testing.T) {
 	eachBox(t, func(t *testing.T, try func(...string) heardFrom) {
 		out := try(`i=0; while [ $i -lt 50 ]; do (sh -c 'true &' &); i=$((i+1)); done
-			for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+			for try in $(seq 150); do
 				left=$(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l)
 				[ $left = 0 ] && break; sleep 0.2
 			done; echo $left`)
@@ -339,7 +339,8 @@ func TestBox_WhenItsWorkerIsKilled_EverythingInItDies(t *testing.T) {
 			keepNamespace(t, fmt.Sprintf("/proc/%d/ns/pid", members[0]))
 			require.NoError(t, cmd.Process.Kill())
 			_ = cmd.Wait()
-			require.Eventually(t, func() bool { return len(processesIn(t, space)) == 0 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(processesIn(t, space)) == 0 }, 30*time.Second,
+				time.Millisecond)
 		})
 	}
 }
@@ -397,7 +398,7 @@ func TestBox_WhenItsInitHangs_TheRunStillEnds(t *testing.T) {
 	began := testfiles.StartStopwatch(t)
 	cancel(ports.ErrFenced)
 	require.ErrorIs(t, <-done, ports.ErrFenced)
-	assert.Less(t, began.Took(), 10*time.Second)
+	assert.Less(t, began.Took(), time.Minute)
 	assert.Empty(t, processesIn(t, space))
 }
 

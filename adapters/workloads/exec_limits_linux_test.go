@@ -223,7 +223,7 @@ func TestExec_OverItsDisk_IsKilledAndFailsAsResources(t *testing.T) {
 
 func TestExec_WhileItsFilesAreLookedAt_ItsMemoryIsWatched(t *testing.T) {
 	w := &program{host: testHost(t, Options{ExecAllow: []string{"sh"}, ExecLimits: "rlimit"})}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, ports.ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, ports.ErrTimeout)
 	defer cancel()
 	require.NoError(t, w.Init(ctx, limited(t, domain.Amounts{MemoryMB: 64, DiskMB: 64}, holder)))
 	defer func() { assert.NoError(t, w.Close()) }()

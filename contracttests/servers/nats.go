@@ -24,9 +24,8 @@ type NATS struct {
 // server's default, 1 MiB.
 func StartNATS(tb testing.TB, maxPayload int32) *NATS {
 	tb.Helper()
-	n := &NATS{options: &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		MaxPayload: maxPayload}}
-	require.NoError(tb, n.Start())
+	n := &NATS{options: &server.Options{Host: "127.0.0.1", NoLog: true, NoSigs: true, MaxPayload: maxPayload}}
+	require.NoError(tb, onFreePort(&n.options.Port, n.Start))
 	tb.Cleanup(n.Stop)
 	return n
 }
@@ -39,14 +38,14 @@ func StartNATSWithTLS(tb testing.TB, a *testfiles.Authority, user, password stri
 	pair, err := tls.LoadX509KeyPair(shown.Cert, shown.Key)
 	require.NoError(tb, err)
 	n := &NATS{options: &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, Username: user, Password: password,
+		Host: "127.0.0.1", NoLog: true, NoSigs: true, Username: user, Password: password,
 		TLS: true, TLSVerify: true, TLSTimeout: 5,
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{pair}, ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 			MinVersion: tls.VersionTLS12,
 		},
 	}}
-	require.NoError(tb, n.Start())
+	require.NoError(tb, onFreePort(&n.options.Port, n.Start))
 	tb.Cleanup(n.Stop)
 	return n
 }

@@ -3,6 +3,7 @@ package servers
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -142,14 +143,20 @@ func (p *process) ready(ping func() error) error {
 	}
 }
 
-// FreePort returns a port of loopback on which nobody listens right now.
+// FreePort returns a port of loopback on which nobody listens right now. It is not one of those that
+// the kernel gives to connections: a server that is stopped and started again would now and then find
+// that a connection has it.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const first, last = 15_000, 32_000
+	var err error
+	for range 100 {
+		port := first + rand.IntN(last-first) //nolint:gosec // nobody needs to be kept from guessing it
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener it is one
-	return port, l.Close()
+	return 0, err
 }
 
 // onFreePort tries start on a few ports. Another process may take a port between the moment it is

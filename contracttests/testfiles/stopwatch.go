@@ -2,7 +2,6 @@ package testfiles
 
 import (
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -20,8 +19,11 @@ type Stopwatch struct {
 	stalled time.Duration
 }
 
-// StartStopwatch starts one. It runs until the test ends.
-func StartStopwatch(tb testing.TB) *Stopwatch {
+// StartStopwatch starts one. It runs until the test, which tb stands for, ends.
+func StartStopwatch(tb interface {
+	Helper()
+	Cleanup(f func())
+}) *Stopwatch {
 	tb.Helper()
 	s := &Stopwatch{begun: time.Now(), due: time.Now().Add(stallTick)}
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,7 +69,7 @@ func TestTry_WhenTheConnectionIsSilent_TimesOutAndUsesAFreshOne(t *testing.T) {
 	require.ErrorIs(t, err, ports.ErrUnanswered)
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "not the end of a context")
 	assert.Less(t, begun.Took(), 5*time.Second)
-	require.NoError(t, beat(t.Context(), c.Try(5*time.Second, true)))
+	require.NoError(t, beat(t.Context(), c.Try(30*time.Second, true)))
 	require.NoError(t, beat(t.Context(), c), "the fresh one is used from then on")
 }
 
@@ -84,13 +86,19 @@ func TestTry_WhenALargeCheckpointKeepsMoving_MayExceedTheTimeout(t *testing.T) {
 		}
 		answering(w, r)
 	})
-	begun := time.Now()
-	ans, err := c.Try(timeout, false).SaveCheckpoint(t.Context(), session, ports.CheckpointUpload{
-		WorkloadID: "wl_1", Generation: 1, Sequence: 1, Data: make([]byte, domain.MaxInlineCheckpoint),
-	})
-	require.NoError(t, err)
-	assert.Equal(t, domain.OutcomeApplied, ans.Outcome)
-	assert.Greater(t, time.Since(begun), timeout)
+	for {
+		begun := testfiles.StartStopwatch(t)
+		ans, err := c.Try(timeout, false).SaveCheckpoint(t.Context(), session, ports.CheckpointUpload{
+			WorkloadID: "wl_1", Generation: 1, Sequence: 1, Data: make([]byte, domain.MaxInlineCheckpoint),
+		})
+		if err != nil && begun.Stalled() > timeout/2 {
+			continue // nothing can move while the machine stands still
+		}
+		require.NoError(t, err)
+		assert.Equal(t, domain.OutcomeApplied, ans.Outcome)
+		assert.Greater(t, begun.Took(), timeout)
+		return
+	}
 }
 
 func TestTry_WhenALargeCheckpointStopsMoving_TimesOut(t *testing.T) {
@@ -119,13 +127,21 @@ func TestTry_WhenItsCallerGivesUp_ReturnsTheCallersError(t *testing.T) {
 }
 
 func TestPoll_WhenItWaits_AddsTheWaitToItsTimeout(t *testing.T) {
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
 	c, _ := coordinator(t, func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(200 * time.Millisecond)
+		if strings.HasSuffix(r.URL.Path, "/heartbeat") {
+			<-released
+		} else {
+			time.Sleep(200 * time.Millisecond)
+		}
 		answering(w, r)
 	})
-	_, err := c.Try(100*time.Millisecond, false).Poll(t.Context(), session, time.Second)
+	_, err := c.Try(100*time.Millisecond, false).Poll(t.Context(), session, time.Minute)
 	require.NoError(t, err)
 	require.ErrorIs(t, beat(t.Context(), c.Try(100*time.Millisecond, false)), ports.ErrUnanswered)
+	release()
 }
 
 func TestNewAll_WhenAnAddressIsInvalid_Fails(t *testing.T) {

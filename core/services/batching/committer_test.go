@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -45,37 +46,25 @@ func TestCommitter_ConcurrentCallers_GetTheirOwnResults(t *testing.T) {
 }
 
 func TestCommitter_WhileABatchCommits_GathersTheNext(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	var sizes []int
-	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
-		sizes = append(sizes, len(items))
-		if len(sizes) == 1 {
-			close(entered)
-			<-release
-		}
-		return double(ctx, items)
-	})
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = c.Do(t.Context(), 0) })
-	<-entered
-	var queued sync.WaitGroup
-	for i := range 50 {
-		queued.Add(1)
-		wg.Go(func() {
-			queued.Done()
-			_, _ = c.Do(t.Context(), i)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var sizes []int
+		c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+			sizes = append(sizes, len(items))
+			if len(sizes) == 1 {
+				<-release
+			}
+			return double(ctx, items)
 		})
-	}
-	queued.Wait()
-	close(release)
-	wg.Wait()
-	total := 0
-	for _, n := range sizes {
-		total += n
-	}
-	assert.Equal(t, 51, total)
-	assert.Equal(t, 1, sizes[0])
-	assert.Less(t, len(sizes), 40, "those who waited shared commits: %v", sizes)
+		var wg sync.WaitGroup
+		for i := range 51 {
+			wg.Go(func() { _, _ = c.Do(t.Context(), i) })
+			synctest.Wait()
+		}
+		close(release)
+		wg.Wait()
+		assert.Equal(t, []int{1, 50}, sizes, "those who waited share a commit")
+	})
 }
 
 func TestCommitter_ManyItems_CommitsBoundedBatches(t *testing.T) {

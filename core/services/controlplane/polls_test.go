@@ -7,13 +7,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
 
-	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/ports/mocks"
@@ -61,36 +61,40 @@ func polled(t *testing.T) (s *Service, lists, queues *atomic.Int64) {
 
 // Many workers may wait for work over HTTP. They read the store together, not each for itself.
 func TestPoll_OfManyWorkers_ReadsTheStoreForAllAtOnce(t *testing.T) {
-	const count, wait = 400, 2 * time.Second
-	s, lists, queues := polled(t)
-	var wg sync.WaitGroup
-	for n := range count {
-		wg.Go(func() {
-			id := fmt.Sprint(n)
-			ref := ports.SessionRef{WorkerID: domain.WorkerID(id), SessionID: domain.SessionID(id)}
-			time.Sleep(time.Duration(n) * storeReadInterval / count) // they don't begin together
-			began := time.Now()
-			commands, err := s.Poll(t.Context(), ref, wait)
-			assert.Empty(t, commands)
-			if n == 7 {
-				assert.Equal(t, domain.CodeFenced, domain.CodeOf(err))
-				return
-			}
-			assert.Equal(t, domain.Code(""), domain.CodeOf(err))
-			assert.GreaterOrEqual(t, time.Since(began), wait)
-		})
-	}
-	wg.Wait()
-	rounds := int64(wait/storeReadInterval) + 1
-	require.LessOrEqual(t, lists.Load(), count*rounds/2, "each worker for itself reads %d times", count*rounds)
-	require.LessOrEqual(t, queues.Load(), count*rounds/2)
+	synctest.Test(t, func(t *testing.T) {
+		const count, wait = 400, 2 * time.Second
+		s, lists, queues := polled(t)
+		var wg sync.WaitGroup
+		for n := range count {
+			wg.Go(func() {
+				id := fmt.Sprint(n)
+				ref := ports.SessionRef{WorkerID: domain.WorkerID(id), SessionID: domain.SessionID(id)}
+				time.Sleep(time.Duration(n) * storeReadInterval / count) // they don't begin together
+				began := time.Now()
+				commands, err := s.Poll(t.Context(), ref, wait)
+				assert.Empty(t, commands)
+				if n == 7 {
+					assert.Equal(t, domain.CodeFenced, domain.CodeOf(err))
+					return
+				}
+				assert.Equal(t, domain.Code(""), domain.CodeOf(err))
+				assert.GreaterOrEqual(t, time.Since(began), wait)
+			})
+		}
+		wg.Wait()
+		rounds := int64(wait/storeReadInterval) + 1
+		require.LessOrEqual(t, lists.Load(), count*rounds/2, "each worker for itself reads %d times", count*rounds)
+		require.LessOrEqual(t, queues.Load(), count*rounds/2)
+	})
 }
 
 // A poll that is shorter than the interval ends in time.
 func TestPoll_ShorterThanTheInterval_EndsInTime(t *testing.T) {
-	s, _, _ := polled(t)
-	began := testfiles.StartStopwatch(t)
-	_, err := s.Poll(t.Context(), ports.SessionRef{WorkerID: "1", SessionID: "1"}, 20*time.Millisecond)
-	require.NoError(t, err)
-	require.Less(t, began.Took(), storeReadInterval)
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _ := polled(t)
+		began := time.Now()
+		_, err := s.Poll(t.Context(), ports.SessionRef{WorkerID: "1", SessionID: "1"}, 20*time.Millisecond)
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), storeReadInterval)
+	})
 }

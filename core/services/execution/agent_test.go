@@ -264,7 +264,7 @@ func TestRun_AfterItsTimeout_Fails(t *testing.T) {
 		b.Tick()
 		b.flush()
 		return b.Idle()
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	assert.Equal(t, domain.Failure{Type: "timeout", Message: "timed out after 5s"}, *b.plane.last("wl_1").Failure)
 }
 

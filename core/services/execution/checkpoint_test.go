@@ -146,7 +146,7 @@ func TestCheckpointCommand_WhileOneIsTaken_IsFollowedByOneMore(t *testing.T) {
 		b.plane.mu.Lock()
 		defer b.plane.mu.Unlock()
 		return len(b.plane.checkpoints) == 2
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	b.command(ports.CommandCancel, "wl_1", 1)
 	b.settle()
 	assert.Len(t, b.plane.checkpoints, 2)
@@ -218,7 +218,7 @@ func TestCheckpoint_ByIntervalAndByProgress_IsTaken(t *testing.T) {
 			b.plane.mu.Lock()
 			defer b.plane.mu.Unlock()
 			return len(b.plane.checkpoints) == want
-		}, 5*time.Second, time.Millisecond)
+		}, 30*time.Second, time.Millisecond)
 	}
 	b.clock.advance(5 * time.Second)
 	b.Tick()
@@ -281,7 +281,7 @@ func waitRunning(t *testing.T, b *bench) {
 			}
 		}
 		return len(last.Inventory) > 0
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 }
 
 // TestCheckpoint_ThatCannotBeEncrypted_IsSavedLaterAndToldOnce: the line is for the customer, so it does

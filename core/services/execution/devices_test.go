@@ -15,8 +15,9 @@ import (
 // A coordinator does not know of a run of an earlier session before the first heartbeat of the next
 // one. The worker knows it.
 func TestAssign_WhenARunOfAnEarlierSessionHoldsTheDevice_IsDeclined(t *testing.T) {
-	returned := make(chan struct{})
+	began, returned := make(chan struct{}, 3), make(chan struct{})
 	b := newBench(t, 3, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+		began <- struct{}{}
 		<-returned
 		return "", nil
 	}}), func(c *execution.Config) {
@@ -32,6 +33,7 @@ func TestAssign_WhenARunOfAnEarlierSessionHoldsTheDevice_IsDeclined(t *testing.T
 		}
 	}
 	b.assign("wl_1", 1, reserve(600, 1))
+	<-began
 	b.clock.advance(leaseTime)
 	b.Tick()
 	require.NoError(t, b.Connect(t.Context()))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -152,33 +153,35 @@ func TestStopping_WhenAHandlerOnlyAsksCheckpoint_FailsItAfterOneGrace(t *testing
 
 // The coordinator waits for the inventory to know which slots are free.
 func TestStopping_WhatTheCoordinatorWaitsFor_HastensTheHeartbeat(t *testing.T) {
-	free := make(chan struct{})
-	var beats atomic.Int64
-	p := &plane{interval: time.Hour, beating: func(context.Context, ports.Heartbeat) error { beats.Add(1); return nil }}
-	w := work(t, p, time.Minute, func(c *execution.Config) {
-		c.Slots = 1
-		c.StopGrace = 200 * time.Millisecond
-		c.Types["deaf"] = func() ports.Workload {
-			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
-				<-free
-				return "", nil
-			}}
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		var beats atomic.Int64
+		p := &plane{interval: time.Hour, beating: func(context.Context, ports.Heartbeat) error { beats.Add(1); return nil }}
+		w := work(t, p, time.Minute, func(c *execution.Config) {
+			c.Slots = 1
+			c.StopGrace = 200 * time.Millisecond
+			c.Types["deaf"] = func() ports.Workload {
+				return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+					<-free
+					return "", nil
+				}}
+			}
+		})
+		w.assign("wl_deaf", "deaf")
+		w.reported("wl_deaf", domain.EventStart)
+		beat := func(n int64, why string) {
+			t.Helper()
+			require.Eventually(t, func() bool { return beats.Load() == n }, 20*time.Second, time.Millisecond, why)
 		}
+		beat(0, "none is due")
+		w.assign("wl_1", "t")
+		w.reported("wl_1", domain.EventDecline)
+		beat(1, "a full worker said no")
+		p.commands <- ports.Command{Kind: ports.CommandCancel, SessionID: w.session, WorkloadID: "wl_deaf", Generation: 1}
+		beat(2, "a run is stuck")
+		close(free)
+		w.reported("wl_deaf", domain.EventRelease) // the slot has come free
+		w.term()
+		require.NoError(t, w.ends(20*time.Second, "nothing runs"))
 	})
-	w.assign("wl_deaf", "deaf")
-	w.reported("wl_deaf", domain.EventStart)
-	beat := func(n int64, why string) {
-		t.Helper()
-		require.Eventually(t, func() bool { return beats.Load() == n }, 20*time.Second, time.Millisecond, why)
-	}
-	beat(0, "none is due")
-	w.assign("wl_1", "t")
-	w.reported("wl_1", domain.EventDecline)
-	beat(1, "a full worker said no")
-	p.commands <- ports.Command{Kind: ports.CommandCancel, SessionID: w.session, WorkloadID: "wl_deaf", Generation: 1}
-	beat(2, "a run is stuck")
-	close(free)
-	w.reported("wl_deaf", domain.EventRelease) // the slot has come free
-	w.term()
-	require.NoError(t, w.ends(20*time.Second, "nothing runs"))
 }

@@ -34,17 +34,24 @@ func (lost) Throughput(context.Context) (domain.Throughput, error) {
 	return domain.Throughput{}, errors.New("lost")
 }
 
+// now is the time all the while: estimates depend on how long ago something was placed.
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+type still struct{}
+
+func (still) Now() time.Time { return now }
+
 // errorsOf submits n workloads of a customer whose queue holds one, and returns the errors.
 func errorsOf(t *testing.T, insight func(ports.InsightStore) ports.InsightStore, n int) []*domain.Error {
 	t.Helper()
-	s := memory.NewStore(system.Clock{}).Stores()
+	s := memory.NewStore(still{}).Stores()
 	_, err := s.Customers.Create(t.Context(), domain.Customer{
 		ID: "cust_a", Name: "A", Tier: domain.TierFree, Overrides: domain.Limits{MaxQueueDepth: 1},
 	}, domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	svc := lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
 		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: insight(s.Insight),
-		Notifier: asleep{}, Observer: quiet{}, Clock: system.Clock{}, IDs: system.IDs{},
+		Notifier: asleep{}, Observer: quiet{}, Clock: still{}, IDs: system.IDs{},
 	})
 	reqs := make([]lifecycle.SubmitRequest, n)
 	for i := range reqs {
@@ -63,11 +70,11 @@ func errorsOf(t *testing.T, insight func(ports.InsightStore) ports.InsightStore,
 
 func TestSubmit_WhenTheQueueIsFull_SaysHowFullAndWhenThereIsRoom(t *testing.T) {
 	rate := func(placed int, busy time.Duration) domain.PlacementRate {
-		return domain.PlacementRate{Placed: placed, Busy: busy.Microseconds(), Last: time.Now()}
+		return domain.PlacementRate{Placed: placed, Busy: busy.Microseconds(), Last: now}
 	}
 	saved := func(p domain.Throughput) func(ports.InsightStore) ports.InsightStore {
 		return func(s ports.InsightStore) ports.InsightStore {
-			p.At = time.Now()
+			p.At = now
 			require.NoError(t, s.SaveThroughput(t.Context(), p))
 			return s
 		}

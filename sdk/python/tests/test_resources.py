@@ -216,7 +216,7 @@ def test_assignment_of_what_a_run_of_an_earlier_session_holds_is_declined() -> N
 
     @f.worker.workload("deaf")
     def deaf(task: SyncTask[Any, None]) -> None:
-        returned.wait(20)
+        returned.wait(100)
 
     f.run(test)
 

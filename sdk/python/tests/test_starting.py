@@ -32,7 +32,7 @@ def test_worker_that_is_stopped_while_it_starts_never_registers(monkeypatch: pyt
 
     def offer(_: object) -> WorkerResources:
         looks.set()
-        goes_on.wait(10)
+        goes_on.wait(60)
         return WorkerResources()
 
     monkeypatch.setattr("niyanta._hardware.offer", offer)
@@ -40,19 +40,19 @@ def test_worker_that_is_stopped_while_it_starts_never_registers(monkeypatch: pyt
     async def body() -> None:
         w = worker(coordinator)
         running = asyncio.ensure_future(w.run())
-        await asyncio.to_thread(looks.wait, 10)
+        await asyncio.to_thread(looks.wait, 60)
         for _ in range(times):
             w.stop()
         goes_on.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
         assert not coordinator.sessions
         again = asyncio.ensure_future(w.run())  # what was asked for has been done
         while not coordinator.sessions:
             await asyncio.sleep(0.005)
         w.stop()
-        await asyncio.wait_for(again, 5)
+        await asyncio.wait_for(again, 30)
 
-    asyncio.run(asyncio.wait_for(body(), 30))
+    asyncio.run(asyncio.wait_for(body(), 100))
     assert len(coordinator.ended) == 1
 
 
@@ -63,7 +63,7 @@ def test_worker_that_is_stopped_before_its_first_step_never_registers() -> None:
         w = worker(coordinator)
         running = asyncio.ensure_future(w.run())
         w.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
 
     asyncio.run(body())
     assert not coordinator.sessions
@@ -102,7 +102,7 @@ def test_signal_while_the_worker_starts_ends_it_well() -> None:
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)  # it does not give up: what it waits for may come
-        _, errors = process.communicate("\n", timeout=10)
+        _, errors = process.communicate("\n", timeout=60)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -110,7 +110,7 @@ def test_second_signal_while_the_worker_starts_ends_the_process() -> None:
     with start() as process:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
         assert process.stderr is not None
         assert process.stderr.read() == "niyanta: it has not started yet, the process ends\n"
     assert process.returncode == 1
@@ -136,5 +136,5 @@ w.main()
 
 
 def test_signal_that_another_thread_gets_wakes_an_idle_worker() -> None:
-    process = subprocess.run([sys.executable, "-c", _IDLE], env={"PYTHONPATH": ":".join(sys.path)}, timeout=20)
+    process = subprocess.run([sys.executable, "-c", _IDLE], env={"PYTHONPATH": ":".join(sys.path)}, timeout=60)
     assert process.returncode == 0

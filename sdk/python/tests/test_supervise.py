@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import niyanta
-from conftest import Process, System, alive, eventually
+from conftest import LEASE, Process, System, alive, eventually
 
 # A program that leaves descendants of every kind behind, as a worker with subprocesses may.
 PROGRAM = """
@@ -119,7 +119,7 @@ def test_worker_that_is_killed_is_certified_when_nothing_of_it_is_left(supervise
     server, process, worker = supervised
     assert len(marked(server.session)) >= 6
     os.kill(worker, signal.SIGKILL)
-    assert process.wait(15) == 128 + signal.SIGKILL
+    assert process.wait(60) == 128 + signal.SIGKILL
     (end,) = server.ended
     registration = server.registered[0]
     assert end["process_id"] == registration["process_id"]
@@ -130,7 +130,7 @@ def test_worker_that_is_killed_is_certified_when_nothing_of_it_is_left(supervise
 def test_signal_reaches_the_worker_and_its_status_comes_back(supervised: tuple[Ends, Process, int]) -> None:
     server, process, worker = supervised
     process.signal(signal.SIGTERM)
-    assert process.wait(15) == 0, process.said()
+    assert process.wait(60) == 0, process.said()
     assert [sorted(e) for e in server.ended] == [["session_id", "worker_id"], ["process_id", "secret"]], "it left first"
     assert not marked(server.session)
 
@@ -147,7 +147,7 @@ def test_program_that_runs_no_worker_ends_as_it_would(tmp_path: Path) -> None:
         [sys.executable, "-m", "niyanta.supervise", "-c", "import sys; sys.exit(7)"],
         {"PYTHONPATH": str(Path(niyanta.__file__).parents[1])}, tmp_path / "log",
     )
-    assert process.wait(15) == 7
+    assert process.wait(60) == 7
     assert "not certified" not in process.said()
 
 
@@ -162,6 +162,6 @@ def test_work_of_a_supervised_worker_that_is_killed_moves_before_its_lease_ends(
     began = time.monotonic()
     os.kill(int(children[0]), signal.SIGKILL)
     eventually("it runs elsewhere", lambda: (x := system.get(w)).generation == 2 and x.status == "RUNNING", 10)
-    assert time.monotonic() - began < 2, "the lease is 4 s"
+    assert time.monotonic() - began < LEASE - 1
     assert not alive(pid) and victim.wait(10) == 128 + signal.SIGKILL
     system.client.workloads.cancel(w)
