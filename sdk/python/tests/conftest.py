@@ -28,7 +28,7 @@ TESTS = Path(__file__).parent
 EXAMPLES = TESTS.parents[2] / "examples"
 # Shorter than the defaults, so that tests need not wait long; not so short that a busy machine
 # loses a lease.
-INTERVAL, LEASE = 0.5, 4.0
+INTERVAL, LEASE = 0.5, 6.0
 
 
 def binary() -> str:

@@ -52,7 +52,7 @@ def check(system: System, done: Workload, to: int) -> set[str]:
 @pytest.mark.smoke
 def test_job_moves_from_go_to_python_and_back(system: System) -> None:
     workers = {w.name: w for w in (start(system, "go"), start(system, "py"))}
-    id = system.client.workloads.submit("count", {"to": 600, "step_ms": 20, "bytes": 2000}).workload_id
+    id = system.client.workloads.submit("count", {"to": 1000, "step_ms": 20, "bytes": 2000}).workload_id
     ran: list[str] = []
     for ending in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP):
         name = runs_by(system, id)
@@ -71,7 +71,7 @@ def test_job_moves_from_go_to_python_and_back(system: System) -> None:
     ran.append(runs_by(system, id).split("-")[0])
     assert ran in (["go", "py", "go", "py"], ["py", "go", "py", "go"])
     done = system.client.workloads.wait_for_completion(id, timeout=90)
-    assert check(system, done, 600) == {"go", "py"}
+    assert check(system, done, 1000) == {"go", "py"}
 
 
 def test_jobs_of_a_mixed_fleet_survive_chaos(system: System) -> None:
