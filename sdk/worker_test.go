@@ -155,7 +155,7 @@ func TestLogger_OfAHandler_WritesTheWorkloadsLog(t *testing.T) {
 func TestWorker_WithAnAddress_AnswersProbes(t *testing.T) {
 	server := exampleServer()
 	defer func() { assert.NoError(t, server.Close()) }()
-	taken, err := net.Listen("tcp", "127.0.0.1:0") // which address is free
+	taken, err := net.Listen("tcp", net.JoinHostPort(testfiles.OwnHost(), "0")) // the address is free later
 	require.NoError(t, err)
 	addr := taken.Addr().String()
 	options := niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet, HTTPAddr: addr}
