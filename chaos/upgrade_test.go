@@ -115,8 +115,8 @@ func upgrade(t *testing.T, before, now programs, do func(r *rollout)) {
 	r.expect(before, before)
 	do(r)
 	stopLoading()
-	if left := f.finish(ctx, 2*time.Minute); left > 0 {
-		v.fail("I3: %d workloads are not final two minutes after the upgrade", left)
+	if left := f.finish(ctx, 5*time.Minute); left > 0 {
+		v.fail("I3: %d workloads are not final five minutes after the upgrade", left)
 	}
 	checked := f.check(ctx, r.hist, v)
 	stop()
