@@ -180,16 +180,29 @@ func (f *fleet) checkKeys(ctx context.Context, h *history, v *verdict) {
 
 var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
 
-// checkLeaks checks that nothing leaks (I14): programs of workloads, goroutines of coordinators.
-func (f *fleet) checkLeaks(v *verdict) {
+// programsLeft returns the command lines of the programs of workloads that run.
+func programsLeft(v *verdict) (lines []string) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		v.fail("processes cannot be listed: %v", err)
 	}
 	for _, file := range files {
 		if line, err := os.ReadFile(file); err == nil && strings.Contains(string(line), marker) {
-			v.fail("I14: a program is left: %s", strings.ReplaceAll(string(line), "\x00", " "))
+			lines = append(lines, strings.ReplaceAll(string(line), "\x00", " "))
 		}
+	}
+	return lines
+}
+
+// checkLeaks checks that nothing leaks (I14): programs of workloads, goroutines of coordinators.
+func (f *fleet) checkLeaks(v *verdict) {
+	// A worker learns a moment later that it must end a program: that it has woken up, or of a cancel.
+	left := programsLeft(v)
+	for end := time.Now().Add(cancelTimeout); len(left) > 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		left = programsLeft(v)
+	}
+	for _, line := range left {
+		v.fail("I14: a program is left: %s", line)
 	}
 	for _, url := range f.urls {
 		resp, err := http.Get(url + "/metrics")

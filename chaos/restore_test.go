@@ -65,8 +65,8 @@ func TestRestore_OfABackupUnderLoad_LosesOnlyWhatCameAfterIt(t *testing.T) {
 	}
 	sleep(ctx, 3*time.Second)
 	load()
-	if left := f.finish(ctx, 2*time.Minute); left > 0 {
-		v.fail("I3: %d workloads are not final two minutes after the restore", left)
+	if left := f.finish(ctx, 5*time.Minute); left > 0 {
+		v.fail("I3: %d workloads are not final five minutes after the restore", left)
 	}
 	checked := f.check(ctx, h, v)
 	stop()

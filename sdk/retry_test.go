@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -190,11 +189,7 @@ func TestRetry_WhatWasNotServed_IsRepeatedWhateverItIs(t *testing.T) {
 		t.Parallel()
 		later := play(t, serve)
 		addr := later.Listener.Addr().String()
-		down, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		gone := "http://" + down.Addr().String()
-		require.NoError(t, down.Close())
-		c, err := niyanta.NewClient(gone+",http://"+addr, "key")
+		c, err := niyanta.NewClient("http://"+testfiles.DeadAddress(t)+",http://"+addr, "key")
 		require.NoError(t, err)
 		defer c.Close()
 		begin := testfiles.StartStopwatch(t)

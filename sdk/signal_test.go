@@ -49,5 +49,5 @@ func TestWorkerRunUntilSignal_WhenASecondOneComes_SkipsTheRestOfTheDrain(t *test
 	began := testfiles.StartStopwatch(t)
 	require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
 	require.ErrorContains(t, <-ended, "cut short")
-	assert.Less(t, began.Took(), 5*time.Second)
+	assert.Less(t, began.Took(), time.Minute, "the drain may take an hour")
 }

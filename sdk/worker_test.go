@@ -83,6 +83,8 @@ func TestWorker_WhenHandlersDoNotReturn_FailsTheirRunsAndLives(t *testing.T) {
 var Slow = niyanta.Define[struct{}, struct{}, struct{}]("slow")
 
 func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
+	t.Setenv("NIYANTA_HEARTBEAT_INTERVAL", "3m")
+	t.Setenv("NIYANTA_WORKER_LEASE", "10m")
 	server := exampleServer()
 	defer func() { assert.NoError(t, server.Close()) }()
 	ctx, stop := context.WithCancel(t.Context())
@@ -116,7 +118,7 @@ func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
 		began := testfiles.StartStopwatch(t)
 		_, err = next.Result(ctx)
 		require.NoError(t, err)
-		assert.Less(t, began.Took(), 1500*time.Millisecond, "it waits for no heartbeat")
+		assert.Less(t, began.Took(), 30*time.Second, "it waits for no heartbeat")
 	}
 }
 
@@ -155,7 +157,7 @@ func TestLogger_OfAHandler_WritesTheWorkloadsLog(t *testing.T) {
 func TestWorker_WithAnAddress_AnswersProbes(t *testing.T) {
 	server := exampleServer()
 	defer func() { assert.NoError(t, server.Close()) }()
-	taken, err := net.Listen("tcp", "127.0.0.1:0") // which address is free
+	taken, err := net.Listen("tcp", net.JoinHostPort(testfiles.OwnHost(), "0")) // the address is free later
 	require.NoError(t, err)
 	addr := taken.Addr().String()
 	options := niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet, HTTPAddr: addr}

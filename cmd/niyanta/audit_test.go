@@ -17,7 +17,7 @@ func TestAudit_AfterActions_ListsThem(t *testing.T) {
 		KeyID string `json:"key_id"`
 	}
 	admin.json(&made, "key", "create", "--role", "admin", "--name", "Ada")
-	assert.Contains(t, admin.completions("key", "revoke", ""), made.KeyID+"\tadmin Ada")
+	admin.offered(made.KeyID+"\tadmin Ada", "key", "revoke", "")
 	ada := shell{t, admin.url, made.Key}
 	var cust niyanta.Customer
 	ada.json(&cust, "customer", "create", "Acme", "--id", "cust_acme")

@@ -98,6 +98,9 @@ func TestBatch_WhenTheQueueIsFull_WaitsForRoom(t *testing.T) {
 	require.Equal(t, exitDone, code, stderr)
 	require.Len(t, results, len(lines))
 	assert.Contains(t, stderr, "the queue is full: 5 lines of lines 1 to 8 wait for room")
+	for _, r := range results {
+		c.eventually(func() bool { return c.getAs(key.Key, *r.WorkloadID).Status == "COMPLETED" }, "the queue is empty")
+	}
 
 	waiting := strings.ReplaceAll(strings.Join(lines, "\n"), "sleep", "nobodys")
 	results, stderr, code = sh.batch([]string{waiting}, "--retry-for", "2s")

@@ -68,8 +68,7 @@ func TestSubmit_WithWait_ExitsWithTheOutcome(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "in.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"duration_ms":60000}`), 0o600))
-	_, errs, code = sh.run("", "workload", "submit", "sleep", "--input", "@"+file, "--wait", "--wait-timeout", "100ms")
-	assert.Equal(t, exitTimeout, code, errs)
+	errs = sh.untilItSays("submitted", "workload", "submit", "sleep", "--input", "@"+file, "--wait", "--wait-timeout")
 	id := strings.TrimSpace(strings.TrimPrefix(strings.Split(errs, "\n")[0], "submitted "))
 	out, errs, code = sh.run("", "workload", "cancel", id)
 	require.Equal(t, exitDone, code, errs)

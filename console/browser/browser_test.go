@@ -153,7 +153,7 @@ func newFleet(t *testing.T, binary string, env ...string) *fleet {
 	f := &fleet{t: t, binary: binary, adminKey: "admin-key-of-tests-0123456789-abcdef",
 		workerKey: "worker-key-of-tests-0123456789-abcde", workers: map[string]*exec.Cmd{}}
 	_, out := f.start(append(env, "NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY="+f.adminKey,
-		"NIYANTA_WORKER_KEY="+f.workerKey, "NIYANTA_HEARTBEAT_INTERVAL=500ms", "NIYANTA_WORKER_LEASE=3s"), "coordinator")
+		"NIYANTA_WORKER_KEY="+f.workerKey, "NIYANTA_HEARTBEAT_INTERVAL=500ms", "NIYANTA_WORKER_LEASE=20s"), "coordinator")
 	line, err := out.ReadString('\n')
 	require.NoError(t, err)
 	f.url = strings.TrimSpace(strings.TrimPrefix(line, "url: "))
