@@ -20,7 +20,7 @@ func TestAdmin_ActsOnAWorkloadOfAnyCustomer_AuditedAsSuch(t *testing.T) {
 	path := "/v1/workloads/" + id
 	require.Eventually(t, func() bool {
 		return a.call("GET", path, key, nil).field("status") == "RUNNING"
-	}, 20*time.Second, 20*time.Millisecond)
+	}, 30*time.Second, 20*time.Millisecond)
 	require.NotNil(t, a.call("GET", path, key, nil).field("input_params"), "payloads are not masked")
 	routes := 0
 	for route, item := range a.spec.Paths.Map() {
@@ -45,7 +45,7 @@ func TestAdmin_ActsOnAWorkloadOfAnyCustomer_AuditedAsSuch(t *testing.T) {
 		if step == "pause" {
 			require.Eventually(t, func() bool {
 				return a.call("GET", path, key, nil).field("status") == "PAUSED"
-			}, 20*time.Second, 20*time.Millisecond)
+			}, 30*time.Second, 20*time.Millisecond)
 		}
 	}
 	var actions, reads []string

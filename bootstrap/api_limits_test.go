@@ -81,9 +81,8 @@ func TestAction_InAStateThatForbidsIt_NamesTheState(t *testing.T) {
 func TestPublicRoutes_WithoutAKey_AreServedWithoutACDN(t *testing.T) {
 	a := newAPI(t, 1)
 	require.Equal(t, "healthy", a.call("GET", "/health", "", nil).field("status"))
-	ready := a.call("GET", "/ready", "", nil)
-	require.Equal(t, 200, ready.status)
-	require.Equal(t, true, ready.field("is_leader"))
+	require.Equal(t, 200, a.call("GET", "/ready", "", nil).status)
+	a.until("/ready", "is_leader", true)
 	require.Contains(t, a.call("GET", "/metrics", "", nil).body, "niyanta_transitions_total")
 	docs := a.call("GET", "/docs", "", nil)
 	require.Equal(t, 200, docs.status)

@@ -97,7 +97,7 @@ func (a *agingAPI) writeArchive(t *testing.T) (lines []map[string]any) {
 		assert.NoError(t, err)
 		_, found, err := a.stores.Retention.ArchivedMonth(t.Context(), time.Time{})
 		return assert.NoError(t, err) && !found
-	}, 20*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	all, err := files.List(t.Context(), "workloads/", "", 100)
 	require.NoError(t, err)
 	for _, b := range all {

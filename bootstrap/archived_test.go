@@ -69,7 +69,7 @@ func (a *agingAPI) archive(n int) {
 			ports.Purge{What: domain.KeptWorkloads, Age: 90 * 24 * time.Hour, Limit: 100})
 		moved += p.Count
 		return err == nil && moved == n
-	}, 20*time.Second, 20*time.Millisecond)
+	}, 30*time.Second, 20*time.Millisecond)
 }
 
 // TestArchivedWorkload_OnEachRoute_IsAnsweredAsFinished asks for archived workloads on every route

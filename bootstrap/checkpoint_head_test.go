@@ -51,7 +51,7 @@ func (c counter) Write(p []byte) (int, error) {
 // would cost the storage and the network the whole checkpoint.
 func TestCheckpoint_AskedForWithHEAD_IsNotRead(t *testing.T) {
 	read := &atomic.Int64{}
-	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"})
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_LEASE=1h"}) // it sends no heartbeats
 	require.NoError(t, err)
 	d, err := newDevOn(context.Background(), cfg, 0, "test", silent, func(cfg Config, _ *slog.Logger) (*App, error) {
 		z, err := zstd.New()

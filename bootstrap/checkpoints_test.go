@@ -113,7 +113,9 @@ func TestCheckpoint_Read_GivesTheBytesThatWereSaved(t *testing.T) {
 // TestCheckpoint_ReadByManyAtOnce_HoldsABoundedNumber: a request for bytes takes the places of as many
 // others as the bytes are large, until the client has taken them or is gone.
 func TestCheckpoint_ReadByManyAtOnce_HoldsABoundedNumber(t *testing.T) {
-	a := newAPI(t, 0, func(c *Config) { c.MaxRequestsPerCustomer = 20 })
+	a := newAPI(t, 0, func(c *Config) {
+		c.MaxRequestsPerCustomer, c.WorkerLease = 20, time.Hour
+	})
 	path := a.saver(make([]byte, 8<<20)) + "/checkpoints/1?data=true"
 	addr, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(a.dev.App.URL(), "http://"))
 	require.NoError(t, err)
@@ -132,5 +134,5 @@ func TestCheckpoint_ReadByManyAtOnce_HoldsABoundedNumber(t *testing.T) {
 	require.Equal(t, 200, a.call("GET", path, a.dev.AdminKey, nil).status, "an administrator has other places")
 	require.NoError(t, conn.Close())
 	require.Eventually(t, func() bool { return a.call("GET", path, a.dev.CustomerKey, nil).status == 200 },
-		10*time.Second, 10*time.Millisecond)
+		30*time.Second, 10*time.Millisecond)
 }

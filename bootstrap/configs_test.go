@@ -9,7 +9,7 @@ import (
 func TestConfig_WhenCreated_IsTheDefaultOfLaterSubmissions(t *testing.T) {
 	a := newAPI(t, 1)
 	body := map[string]any{
-		"workload_type": "exec", "max_retries": 0, "timeout_seconds": 5, "config_json": map[string]any{"a": 1},
+		"workload_type": "exec", "max_retries": 0, "timeout_seconds": 500, "config_json": map[string]any{"a": 1},
 	}
 	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, body)
 	require.Equal(t, 201, cfg.status, cfg.body)
@@ -17,7 +17,7 @@ func TestConfig_WhenCreated_IsTheDefaultOfLaterSubmissions(t *testing.T) {
 	id := a.submit(map[string]any{
 		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo no; exit 3"}},
 	})
-	w := a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil)
+	w := a.call("GET", "/v1/workloads/"+id+"?wait=50s", a.dev.CustomerKey, nil)
 	require.Equal(t, "FAILED", w.field("status"), w.body)
 	require.Equal(t, "exit_status", w.field("error_type"))
 	path := "/v1/workload-configs/" + cfg.field("config_id").(string)

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 func TestCoordinator_WhenTheDatabaseCannotHeal_FailsAtOnceAndNamesTheVariable(t *testing.T) {
@@ -52,9 +54,15 @@ func TestPrepareDatabase_WhenStoppedWhileItWaits_SaysForWhat(t *testing.T) {
 		"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=postgres://u:p@127.0.0.1:1/d?sslmode=disable",
 	})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	err = prepareDatabase(ctx, cfg, silent)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var log testfiles.Log
+	ended := make(chan error, 1)
+	go func() { ended <- prepareDatabase(ctx, cfg, slog.New(slog.NewTextHandler(&log, nil))) }()
+	require.Eventually(t, func() bool { return log.Count("preparing the database failed") > 0 }, 30*time.Second,
+		time.Millisecond, "the first try")
+	stop()
+	err = <-ended
 	require.ErrorContains(t, err, "stopped while waiting for the database")
 	require.ErrorContains(t, err, "NIYANTA_POSTGRES_URL")
 	require.ErrorContains(t, err, "connection refused")

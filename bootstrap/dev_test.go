@@ -148,15 +148,19 @@ func final(t *testing.T, c *niyanta.Client, id string) niyanta.Workload {
 
 func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T) {
 	_, c := startDev(t, 2)
-	ids := submitAll(t, c, append(sleepers(40, 600, 20), sleepers(440, 10, 1)...))
 	rng := rand.New(rand.NewPCG(1, 2))
+	subs := append(sleepers(40, 600, 20), sleepers(440, 10, 1)...)
+	doomed := rng.Perm(40)[:20]
+	for _, k := range doomed {
+		subs[k] = sleepers(1, 600_000, 20)[0] // it does not end before it is cancelled
+	}
+	ids := submitAll(t, c, subs)
 	cancelled := map[string]bool{}
-	for _, k := range rng.Perm(40)[:20] { // among the long ones, which can still be interrupted
-		id := ids[k]
-		if a, err := c.Cancel(t.Context(), id, "test", ""); err == nil {
-			require.Equal(t, niyanta.Status("CANCELLED"), a.Status)
-			cancelled[id] = true
-		}
+	for _, k := range doomed {
+		a, err := c.Cancel(t.Context(), ids[k], "test", "")
+		require.NoError(t, err)
+		require.Equal(t, niyanta.Status("CANCELLED"), a.Status)
+		cancelled[ids[k]] = true
 	}
 	paused := 0
 	for range 20 {
@@ -167,7 +171,7 @@ func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T)
 		require.Eventually(t, func() bool {
 			w, err := c.Get(t.Context(), id)
 			return err == nil && w.Status != "PENDING" && w.Status != "SCHEDULED"
-		}, 10*time.Second, time.Millisecond)
+		}, 30*time.Second, time.Millisecond)
 		a, err := c.Pause(t.Context(), id, "test")
 		if err != nil {
 			continue // has finished
@@ -178,7 +182,6 @@ func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T)
 		require.NoError(t, err)
 		require.Equal(t, niyanta.Status("PENDING"), a.Status)
 	}
-	assert.NotEmpty(t, cancelled)
 	assert.Positive(t, paused)
 	for _, id := range ids {
 		w := final(t, c, id)
@@ -198,7 +201,7 @@ func TestPause_WhenResumed_ContinuesFromTheCheckpoint(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), id)
 		return err == nil && w.ProgressPercent >= 25
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	a, err := c.Pause(t.Context(), id, "")
 	require.NoError(t, err)
 	require.Equal(t, niyanta.Status("PAUSED"), a.Status)
@@ -222,7 +225,7 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), id)
 		return err == nil && w.Status == "RUNNING" && w.ProgressPercent > 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	a, err := c.Checkpoint(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, niyanta.Status("RUNNING"), a.Status)
@@ -230,7 +233,7 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), id)
 		return err == nil && w.CheckpointSequence == 1
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	_, err = c.Cancel(t.Context(), id, "", "")
 	require.NoError(t, err)
 	_, err = c.Checkpoint(t.Context(), id)
@@ -250,7 +253,7 @@ func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), ids[9])
 		return err == nil && w.ProgressPercent >= 20
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	_, err = admin.DrainWorker(t.Context(), "dev-worker-1")
 	require.NoError(t, err)
 	moved := 0
@@ -272,9 +275,7 @@ func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 
 func TestRemove_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 	t.Parallel()
-	d, c := startDev(t, 2, func(cfg *Config) {
-		cfg.HeartbeatInterval, cfg.WorkerLease = 200*time.Millisecond, time.Second
-	})
+	d, c := startDev(t, 2, func(cfg *Config) { cfg.HeartbeatInterval = 200 * time.Millisecond })
 	ids := submitAll(t, c, sleepers(10, 3000, 30))
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
 	require.NoError(t, err)
@@ -282,7 +283,7 @@ func TestRemove_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), ids[9])
 		return err == nil && w.ProgressPercent >= 20
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, admin.RemoveWorker(t.Context(), "dev-worker-1"))
 	moved := 0
 	for _, id := range ids {
@@ -316,27 +317,38 @@ func TestSubmit_WithRunAt_StartsWhenDue(t *testing.T) {
 }
 
 func TestApp_WhileWorkRunsAndPollsWait_Stops(t *testing.T) {
-	d, c := startDev(t, 1)
+	d, c := startDev(t, 1, func(c *Config) { c.MaxLongPollsPerCustomer = 1 })
 	id := submitAll(t, c, sleepers(1, 60_000, 600))[0]
-	waited := make(chan niyanta.Workload, 1)
-	go func() {
-		var w niyanta.Workload
-		defer func() { waited <- w }()
+	poll := func(wait string) (status int, w niyanta.Workload) {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet,
-			d.App.URL()+"/v1/workloads/"+id+"?wait=30s", nil)
+			d.App.URL()+"/v1/workloads/"+id+"?wait="+wait, nil)
 		if err != nil {
-			return
+			return 0, w
 		}
 		req.Header.Set("Authorization", "Bearer "+d.CustomerKey)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			_ = json.NewDecoder(resp.Body).Decode(&w) // after an error, w is empty and the test fails
 			_ = resp.Body.Close()
+			return resp.StatusCode, w
 		}
+		return 0, w
+	}
+	waited := make(chan niyanta.Workload, 1)
+	go func() {
+		status, w := poll("50s")
+		for status == http.StatusServiceUnavailable { // the other poll may have the only place for a moment
+			status, w = poll("50s")
+		}
+		waited <- w
 	}()
+	require.Eventually(t, func() bool { // until the first poll waits, this one gets the place
+		status, _ := poll("20ms")
+		return status == http.StatusServiceUnavailable
+	}, 30*time.Second, 5*time.Millisecond)
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), id)
 		return err == nil && w.Status == "RUNNING"
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	d.drain()
 	d.worked.Wait() // workers release what they run
 	w, err := c.Get(t.Context(), id)

@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -104,8 +106,11 @@ func TestRateLimitHeaders_ForEveryRole_AreOnEveryAuthenticatedAnswer(t *testing.
 func TestViewer_OnEveryRoute_SeesNoPayload(t *testing.T) {
 	a := newAPI(t, 1)
 	const secret = "canary-of-the-payload"
+	// The program ends when there is a file. It may be another user's, and must be able to look for it.
+	told := filepath.Join(t.TempDir(), "told")
+	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(told)), 0o755)) //nolint:gosec // see above
 	script := `echo ` + secret + `; echo ` + secret + ` >&2; printf '{"type":"progress","percent":50,"message":"` +
-		secret + `"}\n' >&3; sleep 0.3; exit 65`
+		secret + `"}\n' >&3; until [ -e ` + told + ` ]; do sleep 0.05; done; exit 65`
 	failed := a.submit(map[string]any{
 		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", script}},
 	})
@@ -116,6 +121,8 @@ func TestViewer_OnEveryRoute_SeesNoPayload(t *testing.T) {
 		"workload_type": "sleep", "config_json": map[string]any{"x": secret},
 	})
 	require.Equal(t, 201, cfg.status, cfg.body)
+	a.until("/v1/workloads/"+failed, "progress_message", secret) // a run that has ended tells its progress no more
+	require.NoError(t, os.WriteFile(told, nil, 0o600))
 	for id, status := range map[string]string{failed: "FAILED", done: "COMPLETED"} {
 		require.Equal(t, status, a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.dev.CustomerKey, nil).field("status"))
 	}

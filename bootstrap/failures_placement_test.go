@@ -50,7 +50,7 @@ func placementFailures() []failureKind {
 				return domain.WorkloadID(s.WorkloadID)
 			}
 			until := func(what string, ok func() bool) {
-				require.Eventually(t, ok, 20*time.Second, 20*time.Millisecond, what)
+				require.Eventually(t, ok, 30*time.Second, 20*time.Millisecond, what)
 			}
 			stuck := submit()
 			until("it runs", func() bool { return a.stored(t, string(stuck)).Status == domain.StatusRunning })

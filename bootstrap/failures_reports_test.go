@@ -107,7 +107,7 @@ func reportFailures() []failureKind {
 					*a.stored(t, ids[name]).Failure, name)
 				require.Equal(t, domain.CleanAndCut(message, domain.MaxFailureMessage), *w.ErrorMessage, name)
 				require.Eventually(t, func() bool { return a.stored(t, ids["transient "+name]).RetryCount == 1 },
-					20*time.Second, 5*time.Millisecond, name)
+					30*time.Second, 5*time.Millisecond, name)
 				again := a.stored(t, ids["transient "+name])
 				require.Equal(t, domain.StatusPending, again.Status, name)
 				require.Equal(t, domain.Failure{Type: "error", Message: message}.Clean(), *again.Failure, name)

@@ -18,9 +18,10 @@ import (
 )
 
 // onEachStore runs a test of the API on a server in memory and on one with PostgreSQL, without
-// workers.
+// workers. One that the test plays keeps its session without heartbeats.
 func onEachStore(t *testing.T, test func(a *api), env ...string) {
 	t.Helper()
+	env = append(env, "NIYANTA_WORKER_LEASE=1h")
 	t.Run(StoreMemory, func(t *testing.T) {
 		test(newAPI(t, 0, func(c *Config) {
 			changed, err := Load(append([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"}, env...))
@@ -373,7 +374,7 @@ func TestLogLines_WithTimesThatNoClientReads_GetTheServersTime(t *testing.T) {
 		id := a.submit(sleepBody(0))
 		require.Eventually(a, func() bool {
 			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
-		}, 20*time.Second, 20*time.Millisecond)
+		}, 30*time.Second, 20*time.Millisecond)
 		line := func(at string) string { return `{"at":"` + at + `","level":"info","message":"m"}` }
 		report := a.send("POST", "/v1/worker/report",
 			`{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+

@@ -122,7 +122,6 @@ func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
 	cut := netfault.NewProxy(t, portOf(t, first.URL()))
 	urls := []string{fmt.Sprintf("http://127.0.0.1:%d", cut.Port), second.URL()}
 	client, key := newCustomer(t, second)
-	join(t, second)
 
 	const workloads = 12
 	ids := make([]string, workloads)
@@ -163,6 +162,10 @@ func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
 			return finished == workloads
 		})
 	})
+	// Nothing runs before all follow, as a stream of a customer tells what happens from then on.
+	require.Eventually(t, func() bool { return first.coordinator.Live.Streams() == workloads+1 }, 30*time.Second,
+		time.Millisecond)
+	join(t, second)
 	select {
 	case <-half:
 	case <-ctx.Done():

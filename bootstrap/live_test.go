@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // liveEvent is an event as a client of the API reads it.
@@ -36,9 +38,8 @@ type liveEvent struct {
 // follower reads a stream of events.
 type follower struct {
 	*testing.T
-	resp     *http.Response
-	in       *bufio.Reader
-	comments int
+	resp *http.Response
+	in   *bufio.Reader
 }
 
 // follow opens a stream at a coordinator.
@@ -79,8 +80,7 @@ func (f *follower) next() (e liveEvent, err error) {
 		}
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
 		switch {
-		case line != "\n" && name == "":
-			f.comments++
+		case line != "\n" && name == "": // a comment
 		case line != "\n":
 			fields[name] = strings.TrimPrefix(value, " ")
 		case fields["data"] != "":
@@ -309,9 +309,10 @@ func TestLiveUpdates_WhenTheKeyEnds_EndWithin5s(t *testing.T) {
 	require.Equal(t, 200, a.call("POST", "/v1/admin/customers/cust_dev/suspend", a.dev.AdminKey, nil).status)
 	path := "/v1/admin/customers/cust_dev/keys/" + ans.field("key_id").(string)
 	require.Equal(t, 204, a.call("DELETE", path, a.dev.AdminKey, nil).status)
-	begin := time.Now()
-	require.True(t, one.ends(5*time.Second))
-	require.True(t, all.ends(5*time.Second-time.Since(begin)))
+	watch := testfiles.StartStopwatch(t)
+	require.True(t, one.ends(time.Minute))
+	require.True(t, all.ends(time.Minute))
+	require.Less(t, watch.Took(), 5*time.Second)
 	require.Equal(t, 401, a.call("GET", "/v1/events", key, nil).status)
 	require.Equal(t, 200, a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, nil).status)
 	require.Equal(t, "CANCELLED", stays.rest()[0].Status, "a suspended customer reads")
@@ -322,14 +323,15 @@ func TestLiveUpdates_WhenNothingHappens_SendComments(t *testing.T) {
 	id := a.submit(sleepBody(0))
 	f := a.streams("/v1/workloads/"+id+"/events", a.dev.CustomerKey, "")
 	f.read(1)
-	cancelled := make(chan struct{})
-	time.AfterFunc(3500*time.Millisecond, func() {
-		defer close(cancelled)
-		_, _ = a.read(a.request("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, nil))
-	})
-	f.rest()
-	<-cancelled
-	require.Greater(t, f.comments, 1)
+	watch := testfiles.StartStopwatch(t)
+	for range 2 {
+		line, err := f.in.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, ":\n", line, "a comment")
+		_, err = f.in.ReadString('\n') // behind it
+		require.NoError(t, err)
+	}
+	require.Less(t, watch.Took(), 10*time.Second)
 }
 
 func TestLiveUpdates_BeyondTheLimits_AreRefused(t *testing.T) {
@@ -347,7 +349,7 @@ func TestLiveUpdates_BeyondTheLimits_AreRefused(t *testing.T) {
 	require.Eventually(t, func() bool {
 		f := a.follow(a.dev.App.URL(), "/v1/events", a.dev.CustomerKey, "")
 		return f.resp.StatusCode == 200
-	}, 5*time.Second, 20*time.Millisecond, "its place is free again")
+	}, 30*time.Second, 20*time.Millisecond, "its place is free again")
 }
 
 func TestLiveUpdates_WhenTheServerStops_EndCleanly(t *testing.T) {
@@ -375,7 +377,7 @@ func TestLiveUpdates_WhenAClientDoesNotRead_AreDropped(t *testing.T) {
 	_, err = fmt.Fprintf(conn, "GET /v1/workloads/%s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n",
 		id, a.dev.CustomerKey)
 	require.NoError(t, err)
+	a.answered(conn, http.StatusOK)
 	live := a.dev.App.coordinator.Live
-	require.Eventually(t, func() bool { return live.Streams() == 1 }, 5*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return live.Streams() == 0 }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return live.Streams() == 0 }, time.Minute, 10*time.Millisecond)
 }

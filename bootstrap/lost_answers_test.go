@@ -102,7 +102,7 @@ func TestCancel_WhenItsAnswerIsLost_IsAnsweredAsTheFirstTimeUnderItsKey(t *testi
 			held, err := a.stores.Queue.Occupancy(a.Context(), workers[0].SessionID)
 			require.NoError(a, err)
 			return len(held) == 0
-		}, 10*time.Second, 20*time.Millisecond, "the run must stop")
+		}, 30*time.Second, 20*time.Millisecond, "the run must stop")
 	})
 }
 

@@ -75,10 +75,10 @@ func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
 		if permanent {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		trouble.note(err)
 		if ctx.Err() == nil {
 			last = err
 		}
+		trouble.note(err)
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(migrateTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)))
 	if ctx.Err() != nil && last != nil {

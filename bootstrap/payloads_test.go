@@ -39,7 +39,7 @@ func TestLists_OfLargePayloads_TakePlacesUntilTheyAreRead(t *testing.T) {
 			require.NoError(t, conn.Close())
 			require.Eventually(t, func() bool {
 				return a.call("GET", path+"?limit=12", a.dev.CustomerKey, nil).status == 200
-			}, 10*time.Second, 10*time.Millisecond)
+			}, 30*time.Second, 10*time.Millisecond)
 		})
 	}
 	require.Equal(t, 200, a.call("GET", "/v1/workload-configs?limit=1", a.dev.CustomerKey, nil).status)

@@ -101,7 +101,7 @@ func TestScaling_WithoutWorkers_CountsOnlyWhatAPoolCouldRunNow(t *testing.T) {
 
 	require.Equal(t, 200, a.call("POST", "/v1/admin/customers/cust_other/suspend", a.dev.AdminKey, nil).status)
 	require.Eventually(t, func() bool { return figures(read(), "any") == [5]any{0.0, 0.0, 0.0, 0.0, 0.0} },
-		10*time.Second, 10*time.Millisecond, "a suspended customer needs no workers")
+		30*time.Second, 10*time.Millisecond, "a suspended customer needs no workers")
 }
 
 func TestScaling_OfAPoolWithWorkers_CountsWhatTheyRun(t *testing.T) {
@@ -114,7 +114,7 @@ func TestScaling_OfAPoolWithWorkers_CountsWhatTheyRun(t *testing.T) {
 		return ans.field("pools.any.running") == 15.0 && ans.field("pools.any.waiting") == 0.0 &&
 			ans.field("pools.any.capacity") == 20.0 && ans.field("pools.any.workers") == 2.0 &&
 			ans.field("pools.any.desired_workers") == 3.0
-	}, 20*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 }
 
 func TestScaling_WithoutPools_IsEmpty(t *testing.T) {

@@ -14,7 +14,7 @@ func TestPrograms_Output_IsInLogsAndResult(t *testing.T) {
 		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c",
 			"echo out; echo err >&2"}},
 	})
-	w := a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey, nil)
+	w := a.call("GET", "/v1/workloads/"+id+"?wait=50", a.dev.CustomerKey, nil)
 	require.Equal(t, "COMPLETED", w.field("status"), w.body)
 	require.Equal(t, "out\n", w.field("result_data.stdout"))
 	logs := a.call("GET", "/v1/workloads/"+id+"/logs", a.dev.CustomerKey, nil)
@@ -34,7 +34,7 @@ func TestPrograms_InAProcessThatIsNoServer_KillNoOtherChildren(t *testing.T) {
 		id := a.submit(map[string]any{
 			"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", "hello"}},
 		})
-		require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey,
+		require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=50", a.dev.CustomerKey,
 			nil).field("status"))
 	}
 	require.NoError(t, other.Process.Signal(syscall.Signal(0)))

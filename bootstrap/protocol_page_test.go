@@ -152,6 +152,6 @@ func awaitState(t *testing.T, c *niyanta.Client, id, state string) niyanta.Workl
 		var err error
 		w, err = c.Get(t.Context(), id)
 		return err == nil && string(w.Status) == state
-	}, 20*time.Second, 20*time.Millisecond, state)
+	}, 30*time.Second, 20*time.Millisecond, state)
 	return w
 }

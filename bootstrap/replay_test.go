@@ -168,7 +168,9 @@ func items(values []any) (found []any) {
 // sequence.
 func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	const pools = `[{"name":"cpu","types":["video-transcode"]}]`
-	r := &replay{newAPI(t, 0, func(c *Config) { c.Pools = pools }), map[string]string{}, map[string]bool{}}
+	r := &replay{newAPI(t, 0, func(c *Config) {
+		c.Pools, c.WorkerLease = pools, time.Hour // the workers of the story send no heartbeats
+	}), map[string]string{}, map[string]bool{}}
 	const (
 		workload = "wl_06h1hucj71qf3ff5kqrmaaqo9s"
 		config   = "wlcfg_06h1hucg2n7d3sv0t5qk9m4r8e"
@@ -231,7 +233,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 		}
 		r.played("workerPoll", 200, ans)
 		return true
-	}, 20*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	r.play("workerReport", worker, 200)
 	r.play("workerSaveCheckpoint", worker, 200)
 	r.play("workerLoadCheckpoint", worker, 200)
@@ -279,7 +281,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 		}
 		r.played("workerHeartbeat", 200, ans)
 		return true
-	}, 8*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	report := map[string]any{"report_id": "p", "workload_id": r.ids[workload], "generation": 1, "event": "paused"}
 	paused := r.api.call("POST", "/v1/worker/report", worker, map[string]any{
 		"worker_id": "worker-1", "session_id": session, "reports": []any{report},

@@ -59,7 +59,7 @@ func TestResources_WhatIsHeld_IsShownAndNotGivenTwice(t *testing.T) {
 			w, err = c.Get(ctx, id)
 			require.NoError(t, err)
 			require.Equal(t, niyanta.Status("RUNNING"), w.Status)
-		}, 20*time.Second, 20*time.Millisecond)
+		}, 30*time.Second, 20*time.Millisecond)
 		return w
 	}
 	asks := niyanta.Resources{GPUs: 0.75, Custom: map[string]int64{"licence": 1}}
@@ -91,7 +91,7 @@ func TestResources_WhatIsHeld_IsShownAndNotGivenTwice(t *testing.T) {
 			"resources_taken": "1 worker with free slots but not enough gpus left (enough when empty)",
 			"too_small":       "1 worker too small: not enough gpus even if empty",
 		}, codes)
-	}, 20*time.Second, 50*time.Millisecond)
+	}, 30*time.Second, 50*time.Millisecond)
 	_, err = c.Cancel(ctx, first.WorkloadID, "", "")
 	require.NoError(t, err)
 	require.Equal(t, *first.Devices, *running(third).Devices)

@@ -141,7 +141,7 @@ func TestRPCStreams_WhenTheyEnd_SayWhy(t *testing.T) {
 		s := a.stream(client, a.dev.CustomerKey, id, "", connect.WithGRPC())
 		defer func() { _ = s.Close() }()
 		return s.Receive()
-	}, 10*time.Second, 50*time.Millisecond, "a stream that was left keeps its place")
+	}, 30*time.Second, 50*time.Millisecond, "a stream that was left keeps its place")
 
 	a.dev.App.stopping()
 	for open[1].Receive() {

@@ -78,10 +78,17 @@ func (c *bothWays) try(a *api, client *http.Client, options []connect.ClientOpti
 	answer, err := a.rpc(client, c.rpc, key, fill(c.message, other), options...)
 	require.Equal(a, c.status, rest.status, "%s: %s", c.rest, rest.body)
 	if c.status < 300 {
-		require.NoError(a, err, c.rpc)
-		var v any
-		require.NoError(a, json.Unmarshal([]byte(rest.body), &v))
-		require.Empty(a, differences("", c.mask(v), c.mask(answer)), c.rpc)
+		found := c.compare(a, rest, answer, err)
+		// What is read may have changed between the two calls, but not each time.
+		for range 20 {
+			if len(found) == 0 || method != http.MethodGet {
+				break
+			}
+			rest = a.do(a.request(method, path, key, body))
+			answer, err = a.rpc(client, c.rpc, key, fill(c.message, other), options...)
+			found = c.compare(a, rest, answer, err)
+		}
+		require.Empty(a, found, c.rpc)
 		return
 	}
 	var failed *connect.Error
@@ -97,6 +104,15 @@ func (c *bothWays) try(a *api, client *http.Client, options []connect.ClientOpti
 	want := rest.field("error").(map[string]any)
 	delete(want, "request_id")
 	require.Empty(a, differences("", c.mask(want), c.mask(jsonOf(a, told))), c.rpc)
+}
+
+// compare returns how two answers of calls that succeeded differ.
+func (c *bothWays) compare(a *api, rest answer, rpc map[string]any, err error) []string {
+	a.Helper()
+	require.NoError(a, err, c.rpc)
+	var v any
+	require.NoError(a, json.Unmarshal([]byte(rest.body), &v))
+	return differences("", c.mask(v), c.mask(rpc))
 }
 
 // TestRPCs_CalledBothWays_AnswerAsREST makes each call over REST and in each protocol of RPCs, and
@@ -353,9 +369,12 @@ func TestRPCs_WhenTheyAreNone_AreRefused(t *testing.T) {
 		connect.WithSendGzip())
 	require.Equal(t, connect.CodeUnimplemented, connect.CodeOf(err), "compressed requests are not accepted")
 
-	// Without a key nothing of the message is read.
+	// Without a key nothing of the message is read: the server asks for none of it.
 	req := a.request("POST", "/niyanta.v1.WorkloadService/SubmitWorkload", "", bytes.NewReader(make([]byte, 8<<20)))
-	resp, err := a.client.Do(req)
+	req.Header.Set("Expect", "100-continue")
+	asking := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer asking.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: asking}).Do(req)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())

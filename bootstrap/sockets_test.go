@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // connection is a WebSocket as a client sees it.
@@ -119,15 +120,15 @@ func (a *api) later() string {
 func TestWebSocket_OfAWorkload_TellsWhatServerSentEventsTell(t *testing.T) {
 	a := newAPI(t, 1)
 	id := a.submit(shell("echo one; echo two >&2; sleep 0.3"))
-	live := a.socket(socketPath(id), a.dev.CustomerKey).rest(websocket.StatusNormalClosure, 20*time.Second)
+	live := a.socket(socketPath(id), a.dev.CustomerKey).rest(websocket.StatusNormalClosure, 30*time.Second)
 	all := a.streams("/v1/workloads/"+id+"/events", a.dev.CustomerKey, "").rest()
 	require.Equal(t, all, live)
 	require.Equal(t, "completed", all[len(all)-1].Type)
 	for i, e := range all {
 		c := a.socket(socketPath(id)+"?last_event_id="+e.EventID, a.dev.CustomerKey)
-		require.Len(t, c.rest(websocket.StatusNormalClosure, 20*time.Second), len(all)-i-1)
+		require.Len(t, c.rest(websocket.StatusNormalClosure, 30*time.Second), len(all)-i-1)
 	}
-	for i, e := range a.socket(socketPath(id), a.key("viewer")).rest(websocket.StatusNormalClosure, 20*time.Second) {
+	for i, e := range a.socket(socketPath(id), a.key("viewer")).rest(websocket.StatusNormalClosure, 30*time.Second) {
 		require.Equal(t, all[i].Type, e.Type)
 		require.Empty(t, e.ResultData)
 		if e.Type == "log_line" {
@@ -161,11 +162,11 @@ func TestWebSocket_HoweverItsKeyComes_OpensAsTheKeyMay(t *testing.T) {
 	} {
 		c := a.socket(socketPath(id), "")
 		c.say(`{"token":"` + key + `"}`)
-		require.Empty(t, c.rest(code, 10*time.Second))
+		require.Empty(t, c.rest(code, 30*time.Second))
 	}
 	c := a.socket(socketPath("wl_none"), "")
 	c.say(`{"token":"` + a.dev.CustomerKey + `"}`)
-	require.Empty(t, c.rest(4404, 10*time.Second))
+	require.Empty(t, c.rest(4404, 30*time.Second))
 }
 
 func TestWebSocket_OfAnotherCustomer_IsAsMissing(t *testing.T) {
@@ -233,10 +234,11 @@ func TestTicket_WhenItsKeyEnds_OpensNothingAndWhatItOpenedEnds(t *testing.T) {
 	require.Equal(t, 200, a.call("POST", "/v1/admin/customers/cust_dev/suspend", a.dev.AdminKey, nil).status)
 	a.socket(socketPath(id)+"?ticket="+a.ticket(key), "").read(1) // a suspended customer reads
 	require.Equal(t, 204, a.call("DELETE", "/v1/admin/customers/cust_dev/keys/"+keyID, a.dev.AdminKey, nil).status)
-	begin := time.Now()
+	watch := testfiles.StartStopwatch(t)
 	for _, c := range open {
-		require.Empty(t, c.rest(4401, 5*time.Second-time.Since(begin)))
+		require.Empty(t, c.rest(4401, time.Minute))
 	}
+	require.Less(t, watch.Took(), 5*time.Second)
 	c, ans := a.dial(a.dev.App.URL(), socketPath(id)+"?ticket="+unused, nil)
 	require.Nil(t, c)
 	a.refused(ans, 401, "UNAUTHORIZED", "")

@@ -85,7 +85,7 @@ func TestSubmit_WhenItsTypeIsNoLongerKnown_MayStillBeRepeated(t *testing.T) {
 		require.Equal(a, 204, a.send("DELETE", "/v1/admin/workers/w", "", admin).status)
 		require.Eventually(a, func() bool { // it counts as offered for a moment
 			return a.send("POST", "/v1/workloads", item+`}`, nil).status == 400
-		}, 20*time.Second, 50*time.Millisecond)
+		}, 30*time.Second, 50*time.Millisecond)
 		same := post("", "k", item+`}`)
 		require.Equal(a, 202, same.status, same.body)
 		require.Equal(a, first.field("workload_id"), same.field("workload_id"))
@@ -176,7 +176,7 @@ func TestRetries_SetBySubmissionOrConfig_AreUsed(t *testing.T) {
 			`{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker).status)
 		require.Eventually(a, func() bool {
 			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
-		}, 20*time.Second, 20*time.Millisecond)
+		}, 30*time.Second, 20*time.Millisecond)
 		report := a.send("POST", "/v1/worker/report",
 			`{"worker_id":"w","session_id":"s","reports":[{"report_id":"1","workload_id":"`+id+`","generation":1,`+
 				`"event":"fail","failure":{"type":"downstream","message":"503"}}]}`, worker)

@@ -14,7 +14,7 @@ func TestSuspendedCustomer_UnlessItReadsOrCancels_IsRefused(t *testing.T) {
 	runs := a.submit(sleepBody(60_000))
 	require.Eventually(t, func() bool {
 		return a.call("GET", "/v1/workloads/"+runs, a.dev.CustomerKey, nil).field("status") == "RUNNING"
-	}, 20*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	const suspend, reactivate = "/v1/admin/customers/cust_dev/suspend", "/v1/admin/customers/cust_dev/reactivate"
 	for range 2 {
 		ans := a.call("POST", suspend, a.dev.AdminKey, nil)

@@ -142,11 +142,11 @@ func TestTLS_WhenTheCertificateChanges_GoesOn(t *testing.T) {
 		}
 	}
 	require.NoError(t, os.WriteFile(s.shown.Cert, []byte("half"), 0o600))
-	require.Eventually(t, ready("not_replaced"), 15*time.Second, 50*time.Millisecond)
+	require.Eventually(t, ready("not_replaced"), 30*time.Second, 50*time.Millisecond)
 	_, err = c.Health(t.Context())
 	require.NoError(t, err, "the earlier certificate is shown")
 	s.authority.Issue(t, "coordinator")
-	require.Eventually(t, ready("valid"), 15*time.Second, 50*time.Millisecond)
+	require.Eventually(t, ready("valid"), 30*time.Second, 50*time.Millisecond)
 	s.client.CloseIdleConnections()
 	conn, err := tls.Dial("tcp", hostPort(s.App.URL()), &tls.Config{ //nolint:noctx // of a test
 		InsecureSkipVerify: true, //nolint:gosec // only its certificate is looked at
@@ -236,9 +236,10 @@ func TestTLS_OfWorkers_NeedsACertificateForTheirID(t *testing.T) {
 // TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection keeps a connection for longer than its
 // certificate is valid.
 func TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection(t *testing.T) {
+	t.Parallel() // it mostly waits
 	workers := testfiles.NewAuthority(t)
 	s := securedDev(t, "NIYANTA_WORKER_CLIENT_CA_FILE="+workers.CA)
-	until := time.Now().Add(3 * time.Second)
+	until := time.Now().Add(8 * time.Second) // as long as the first registration may take at most
 	pair := workers.Issue(t, "w1", func(c *x509.Certificate) { c.NotAfter = until })
 	cfg, err := Load([]string{
 		"NIYANTA_COORDINATOR_URL=" + s.App.URL(), "NIYANTA_WORKER_KEY=" + s.WorkerKey,
@@ -261,7 +262,7 @@ func TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection(t *testing.T) {
 	require.Error(t, err)
 	assert.True(t, domain.IsCode(err, domain.CodeUnavailable), "%v", err)
 	workers.Issue(t, "w1")
-	require.Eventually(t, func() bool { return register() == nil }, 15*time.Second, 50*time.Millisecond,
+	require.Eventually(t, func() bool { return register() == nil }, 30*time.Second, 50*time.Millisecond,
 		"a new certificate is used without a restart")
 }
 

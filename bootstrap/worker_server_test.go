@@ -65,7 +65,7 @@ func TestWorkerServer_OverTheLifeOfAWorker_SaysWhetherItTakesWork(t *testing.T) 
 	go func() { ended <- w.Run(ctx) }()
 	eventually := func(what string, f func() bool) {
 		t.Helper()
-		require.Eventually(t, f, 20*time.Second, 5*time.Millisecond, what)
+		require.Eventually(t, f, 30*time.Second, 5*time.Millisecond, what)
 	}
 	is := func(want int) func() bool {
 		return func() bool { status, _ := probe(url + "/ready"); return status == want }
