@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 func devAt(t *testing.T, environment ...string) *Dev {
@@ -95,8 +97,7 @@ func TestAdminAddr_WhenTaken_FailsTheStartAndFreesTheOther(t *testing.T) {
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	// Nobody else uses this address of the loopback network, so that what is free stays so.
-	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.83.7.1:0")
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(testfiles.OwnHost(), "0"))
 	require.NoError(t, err)
 	addr := free.Addr().String()
 	require.NoError(t, free.Close())
