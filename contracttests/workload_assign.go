@@ -78,6 +78,23 @@ func assignCases() []Case[StoreHarness] {
 				h.Advance(time.Minute)
 				f.must(assign(a, f.worker("later", 1)))
 			}},
+		{"a refused assignment takes nothing out of the queue that its batch puts there",
+			"a workload that waits stands in the queue", func(t T, h StoreHarness) {
+				f := given(t, h)
+				on, other := f.worker("w", 5), f.worker("x", 5)
+				ran, waited := f.running(on), f.submit()
+				assigned := waited
+				assigned.Generation, assigned.SessionID = waited.Generation+1, on.SessionID
+				rs := f.apply(assign(ran, other), lose(ran, domain.LossExpired),
+					assign(waited, on), assign(waited, other), lose(assigned, domain.LossExpired))
+				for i, refused := range []bool{true, false, false, true, false} {
+					require.Equal(t, refused, !rs[i].Outcome.OK(), "transition %d: %s", i, rs[i].Outcome)
+				}
+				heads := f.heads(5)
+				require.Len(t, heads, 1)
+				require.ElementsMatch(t, []domain.WorkloadID{ran.ID, waited.ID},
+					[]domain.WorkloadID{heads[0].Heads[0].ID, heads[0].Heads[1].ID})
+			}},
 		{"two assigners of one workload: one wins", "conditional on the generation", func(t T, h StoreHarness) {
 			f := given(t, h)
 			v, w := f.worker("v", 1), f.worker("w", 1)

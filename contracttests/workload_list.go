@@ -313,7 +313,7 @@ func ordered(a, b domain.Workload, by ports.OrderBy, ascending bool) bool {
 	}
 	key := func(w domain.Workload) string {
 		c := cursorOf(w, by)
-		return fmt.Sprintf("%s %06d %s", c.Time.Format(time.RFC3339Nano), c.Priority, c.ID)
+		return fmt.Sprintf("%020d %06d %s", c.Time.UnixNano(), c.Priority, c.ID)
 	}
 	return key(a) < key(b)
 }

@@ -73,7 +73,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	deltas := domain.Deltas{}
 	var written lines
 	var keep, free []domain.Ending
-	var ghosts []*domain.Workload // stand in the queue, and do not wait
+	var ghosts []*domain.Workload // may stand in the queue, and did not wait before the batch
 	touched := map[domain.WorkloadID]bool{}
 	for i := range b.Transitions {
 		w := found[b.Transitions[i].WorkloadID]
@@ -83,7 +83,8 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		}
 		res, event, changed := domain.Execute(w, &b.Transitions[i], tally, t.now)
 		results[i] = res
-		if b.Transitions[i].Event == domain.EventAssign && w != nil && !w.Status.Waiting() && !res.Outcome.OK() {
+		if b.Transitions[i].Event == domain.EventAssign && w != nil && !w.Status.Waiting() && !res.Outcome.OK() &&
+			!touched[w.ID] {
 			ghosts = append(ghosts, w)
 		}
 		if res.Outcome == domain.OutcomeApplied {
@@ -117,8 +118,8 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		}
 		acts = append(acts, b.Transitions[i].Act(&res, t.now))
 	}
+	t.deleteWaiting(ghosts) // before the batch queues one of them
 	t.queueChanges(changes)
-	t.deleteWaiting(ghosts)
 	t.queueDeltas(deltas)
 	t.queueAudit(events)
 	t.queueLines(written)
