@@ -45,6 +45,20 @@ func newEngine(t *testing.T, p *plane, s *script) *execution.Engine {
 	return e
 }
 
+// registerAndStop runs an engine until it has registered, and stops it.
+func registerAndStop(t *testing.T, p *plane) {
+	t.Helper()
+	e := newEngine(t, p, &script{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		30*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func TestEngine_WhenStoppedAtOnce_EndsAHundredTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
@@ -122,14 +136,8 @@ func TestEngine_WhenTheHolderOfItsIDHasDied_RegistersAfterTheLease(t *testing.T)
 			}
 			return nil
 		}}
-		e := newEngine(t, p, &script{})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- e.Run(ctx, time.Minute) }()
-		require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
-			30*time.Second, time.Millisecond)
-		cancel()
-		require.NoError(t, <-done)
+		registerAndStop(t, p)
+		assert.Equal(t, 4, tries)
 	})
 }
 
@@ -189,14 +197,7 @@ func TestEngine_WhenItCannotRegister_KeepsTrying(t *testing.T) {
 			}
 			return nil
 		}}
-		e := newEngine(t, p, &script{})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- e.Run(ctx, time.Minute) }()
-		require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
-			5*time.Second, time.Millisecond)
-		cancel()
-		require.NoError(t, <-done)
+		registerAndStop(t, p)
 		assert.Equal(t, 4, tries)
 	})
 }
