@@ -25,7 +25,7 @@ type following struct {
 
 	mu    sync.Mutex
 	here  int         // followers in this process
-	beats *time.Timer // runs while there are some
+	beats *time.Timer // runs while there are some; nil before the first
 	said  time.Time   // when this process last said that it follows
 	// since is when this process began to hear the others. While it is zero, they may follow.
 	since time.Time
@@ -57,36 +57,38 @@ func (f *following) another() {
 	f.heard = f.clock.Now()
 }
 
-// add notes one more follower in this process. beat says so to the others. It is called at once,
+// add notes one more follower in this process. say says so to the others. It is called at once,
 // unless it was a moment ago, and then at intervals while there are followers.
-func (f *following) add(beat func()) {
+func (f *following) add(say func()) {
 	f.mu.Lock()
 	f.here++
 	first := f.here == 1
-	due := first && f.clock.Now().Sub(f.said) >= beatInterval
-	if due {
-		f.said = f.clock.Now()
-	}
-	if first {
-		f.beats = time.AfterFunc(beatInterval, func() { f.again(beat) })
-	}
 	f.mu.Unlock()
-	if due {
-		beat()
+	if first {
+		f.beat(say)
 	}
 }
 
-// again calls beat and prepares the next call, if there are followers.
-func (f *following) again(beat func()) {
+// beat calls say if that is due, and prepares the next call, if there are followers.
+func (f *following) beat(say func()) {
 	f.mu.Lock()
-	follows := f.here > 0
-	if follows {
-		f.said = f.clock.Now()
-		f.beats.Reset(beatInterval)
+	if f.here == 0 {
+		f.mu.Unlock()
+		return
 	}
+	now := f.clock.Now()
+	next := f.said.Add(beatInterval).Sub(now)
+	due := next <= 0
+	if due {
+		f.said, next = now, beatInterval
+	}
+	if f.beats != nil {
+		f.beats.Stop()
+	}
+	f.beats = time.AfterFunc(next, func() { f.beat(say) })
 	f.mu.Unlock()
-	if follows {
-		beat()
+	if due {
+		say()
 	}
 }
 
@@ -94,7 +96,7 @@ func (f *following) again(beat func()) {
 func (f *following) remove() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.here--; f.here == 0 {
+	if f.here--; f.here == 0 && f.beats != nil {
 		f.beats.Stop()
 	}
 }
@@ -112,8 +114,8 @@ func (e ending) Close() error {
 	return e.Subscription.Close()
 }
 
-// beat tells the other processes that this one follows updates.
-func (h *Hints) beat(ctx context.Context) func() {
+// sayFollows returns a function that tells the other processes that this one follows updates.
+func (h *Hints) sayFollows(ctx context.Context) func() {
 	lasting := context.WithoutCancel(ctx)
 	return func() { h.send(lasting, h.party.wake(), typeFollows, nil) }
 }

@@ -127,6 +127,22 @@ func TestUpdates_ThatAreOpenedAllTheTime_TellTheOthersOnceInABeat(t *testing.T) 
 	})
 }
 
+// A process that has just begun to hear the others waits for one beat of each.
+func TestUpdates_ThatAreOpenedAnew_AreToldOfAtTheNextBeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, _, b := twoCoordinators(t)
+		sub, err := b.Updates(t.Context(), ports.FollowedAll(), func(ports.Update) {})
+		require.NoError(t, err)
+		require.NoError(t, sub.Close())
+		time.Sleep(beatInterval - time.Millisecond)
+		_, err = b.Updates(t.Context(), ports.FollowedAll(), func(ports.Update) {})
+		require.NoError(t, err)
+		require.Equal(t, 1, bus.sent(typeFollows))
+		time.Sleep(2 * time.Millisecond)
+		require.Equal(t, 2, bus.sent(typeFollows))
+	})
+}
+
 func TestUpdated_InAProcessThatHearsNoOthers_IsAlwaysSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &sharedBus{handlers: map[string][]ports.Handler{}}

@@ -181,7 +181,7 @@ func (h *Hints) Updates(ctx context.Context, f ports.Followed, handle func(ports
 	if err != nil {
 		return nil, err
 	}
-	h.following.add(h.beat(ctx))
+	h.following.add(h.sayFollows(ctx))
 	return ending{sub, h.following.remove, new(sync.Once)}, nil
 }
 
