@@ -57,7 +57,7 @@ func (f *following) another() {
 	f.heard = f.clock.Now()
 }
 
-// add notes one more follower in this process. say says so to the others. It is called at once,
+// add notes one more follower in this process. say tells the other processes. It is called at once,
 // unless it was a moment ago, and then at intervals while there are followers.
 func (f *following) add(say func()) {
 	f.mu.Lock()

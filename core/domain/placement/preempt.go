@@ -31,7 +31,7 @@ type Preemption struct {
 // Asking says whether room may be asked for a waiting workload.
 type Asking int
 
-// The answers.
+// Whether room may be asked for.
 const (
 	MayNotAsk Asking = iota
 	MayAsk
